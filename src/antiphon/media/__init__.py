@@ -1,0 +1,6 @@
+"""Audio in: live PCM and whole files become mono 16-bit PCM at one sample rate."""
+
+from antiphon.media.files import FileDecoder, FileInfo
+from antiphon.media.pcm import PcmConverter, rms_dbfs
+
+__all__ = ["FileDecoder", "FileInfo", "PcmConverter", "rms_dbfs"]

@@ -1,0 +1,201 @@
+"""The WebSocket door ``/audio-stream``: its control messages, checked, and its answers (names in camelCase)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from antiphon.errors import BadMessage, UnsupportedFormat
+from antiphon.events import Ended, Entry, Failed, Speaking, Transcript
+from antiphon.formats import AudioFormat, live_format
+from antiphon.protocol import fields
+from antiphon.protocol.transcription import Resume, words_to_wire
+
+MIN_BITRATE = 6_000
+MAX_BITRATE = 512_000
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A checked ``join``: `rtp` tells the framing."""
+
+    session_id: str | None
+    role: str
+    language: str | None
+    token: str | None
+    format: AudioFormat
+    reply: AudioFormat | None
+    rtp: bool
+    interim_results: bool
+    resume: Resume | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """The client is done: flush and close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mute:
+    """``mute`` and ``unmute``."""
+
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """To be answered by ``pong`` with the same `t`."""
+
+    t: Any
+
+
+@dataclass(frozen=True, slots=True)
+class BitrateChange:
+    """The client changed its sending rate, in bits a second."""
+
+    bitrate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What the client measured."""
+
+    values: dict[str, Any]
+
+
+Control = Join | Leave | Mute | Ping | BitrateChange | Stats
+
+_TYPES = "join, leave, mute, unmute, ping, stats, bitrate-change"
+
+
+def parse_control(data: str) -> Control:
+    """Check a text frame.
+
+    Raises:
+        BadMessage: It is not JSON, not an object, of unknown ``type``, or a field is wrong.
+        UnsupportedFormat: A format that is not taken.
+    """
+    try:
+        decoded = orjson.loads(data)
+    except orjson.JSONDecodeError as fault:
+        raise BadMessage(f"a text frame must be JSON: {fault}; audio goes in binary frames") from None
+    message = fields.as_object(decoded, "a text frame")
+    kind = message.get("type")
+    if kind == "join":
+        return _parse_join(message)
+    if kind == "leave":
+        return Leave()
+    if kind in ("mute", "unmute"):
+        return Mute(kind == "mute")
+    if kind == "ping":
+        t = message.get("t")
+        if t is not None and not isinstance(t, int | float | str):
+            raise BadMessage(f"t must be a number or text, not {fields.json_type(t)}", field="t")
+        return Ping(t)
+    if kind == "stats":
+        return Stats({name: value for name, value in message.items() if name != "type"})
+    if kind == "bitrate-change":
+        bitrate = message.get("bitrate")
+        if not isinstance(bitrate, int | float) or not MIN_BITRATE <= bitrate <= MAX_BITRATE:
+            raise BadMessage(
+                f"bitrate must be a number from {MIN_BITRATE} to {MAX_BITRATE} bits a second", field="bitrate"
+            )
+        return BitrateChange(int(bitrate))
+    raise BadMessage(f"type {str(kind)[:40]!r} is not known here; known are {_TYPES}", field="type")
+
+
+def _parse_join(message: dict[str, Any]) -> Join:
+    framing = fields.text(message, "framing", "plain")
+    if framing not in ("plain", "rtp"):
+        raise BadMessage(f"framing {framing!r} is not known; use 'plain' or 'rtp'", field="framing")
+    wanted = message.get("format")
+    format_fields = fields.as_object({} if wanted is None else wanted, "format")
+    audio = live_format(
+        format_fields.get("codec", "pcm_s16le"),
+        format_fields.get("sampleRate", 16_000),
+        format_fields.get("channels", 1),
+        names=("format.codec", "format.sampleRate", "format.channels"),
+    )
+    resume: Resume | None = None
+    if message.get("resume") is not None:
+        again = fields.as_object(message["resume"], "resume")
+        token = fields.text(again, "token")
+        if token is None:
+            raise BadMessage("resume needs the token that 'joined' gave", field="resume.token")
+        resume = Resume(token, fields.whole_number(again, "lastEventId"))
+    session_id = fields.session_id(message, "sessionId")
+    if resume is not None and session_id is None:
+        raise BadMessage("resume needs the sessionId that 'joined' gave", field="sessionId")
+    return Join(
+        session_id=session_id,
+        role=fields.text(message, "role", "", longest=64) or "",
+        language=fields.text(message, "language"),
+        token=fields.text(message, "token", longest=4096),
+        format=audio,
+        reply=_parse_reply(message.get("reply")),
+        rtp=framing == "rtp",
+        interim_results=fields.boolean(message, "interimResults", True),
+        resume=resume,
+    )
+
+
+def _parse_reply(value: object) -> AudioFormat | None:
+    if value is None:
+        return None
+    reply = fields.as_object(value, "reply")
+    try:
+        return live_format(
+            reply.get("codec", "pcm_s16le"),
+            reply.get("sampleRate", 16_000),
+            1,
+            names=("reply.codec", "reply.sampleRate", "reply.channels"),
+        )
+    except UnsupportedFormat as fault:
+        raise UnsupportedFormat(fault.message.partition(";")[0] + "; send pcm_s16le", field=fault.field) from None
+
+
+def format_to_wire(audio: AudioFormat) -> dict[str, Any]:
+    """A format as ``joined`` tells it."""
+    return {"codec": audio.encoding.value, "sampleRate": audio.sample_rate, "channels": audio.channels}
+
+
+def entry_to_wire(entry: Entry, participant_id: str) -> dict[str, Any] | None:
+    """An entry of the log as a message to `participant_id`; None where this door does not tell it."""
+    event = entry.event
+    if isinstance(event, Transcript):
+        wire: dict[str, Any] = {
+            "type": "transcript",
+            "eventId": entry.id,
+            "resultId": event.result_id,
+            "text": event.text,
+            "isPartial": event.is_partial,
+            "start": event.start,
+            "end": event.end,
+            "speaker": event.participant_id,
+            "language": event.language,
+        }
+        if event.words:
+            wire["words"] = words_to_wire(event.words)
+        return wire
+    if isinstance(event, Speaking):
+        return {
+            "type": "speaking",
+            "eventId": entry.id,
+            "participantId": event.participant_id,
+            "active": event.active,
+            "at": event.at,
+        }
+    if isinstance(event, Failed) and event.participant_id == participant_id:
+        return {"type": "error", "eventId": entry.id, **event.error}
+    if isinstance(event, Ended):
+        return {
+            "type": "left",
+            "eventId": entry.id,
+            "participantId": event.participant_id,
+            "reason": event.reason,
+            "duration": event.duration,
+            "dropped": event.dropped,
+        }
+    return None

@@ -1,0 +1,73 @@
+"""The two questions every door asks: may this page talk to us, and does this client have a key?"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from antiphon.errors import Forbidden, Unauthorized
+
+
+class Access:
+    """Checks origins and keys.
+
+    Args:
+        api_keys: Keys that open every door; none means that no key is asked for.
+        origins: Web origins besides the server's own that may connect, such as ``https://app.example``, or ``*``.
+    """
+
+    def __init__(self, api_keys: tuple[str, ...] = (), origins: tuple[str, ...] = ()) -> None:
+        self._keys = tuple(key.encode() for key in api_keys)
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
+
+    @property
+    def keys_required(self) -> bool:
+        return bool(self._keys)
+
+    def check_origin(self, headers: Mapping[str, str]) -> None:
+        """Refuse pages of other sites, which a browser would let connect otherwise.
+
+        Clients that are not browsers send no origin and pass.
+
+        Raises:
+            Forbidden: The origin is neither the server's own nor listed.
+        """
+        origin = headers.get("Origin")
+        if origin is None or "*" in self._origins or origin.lower() in self._origins:
+            return
+        if urlsplit(origin).netloc.lower() == headers.get("Host", "").lower() != "":
+            return
+        raise Forbidden(
+            f"pages of {origin[:100]!r} may not use this server; its operator can allow them with cors_origins"
+        )
+
+    def check_key(self, token: str | None) -> None:
+        """Raises:
+        Unauthorized: A key is asked for, and this is none.
+        """
+        if not self._keys:
+            return
+        if token is None:
+            raise Unauthorized("this server asks for an API key; send it as bearer token, or as 'token'")
+        given = token.encode()
+        # all are compared, so that the time taken does not tell which came close
+        if not sum(hmac.compare_digest(given, key) for key in self._keys):
+            raise Unauthorized("this API key is not known here")
+
+
+def bearer_token(headers: Mapping[str, str]) -> str | None:
+    """The token of an ``Authorization: Bearer`` header (RFC 6750 section 2.1)."""
+    scheme, _, token = headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token else None
+
+
+def is_loopback(host: str) -> bool:
+    """True where listening on `host` is reachable from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""The server: settings, and the application that puts everything together."""

@@ -1,0 +1,294 @@
+"""Puts the server together."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.resources
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import orjson
+from aiohttp import hdrs, web
+
+from antiphon import __version__
+from antiphon.clock import Clock, SystemClock
+from antiphon.errors import AntiphonError, Internal
+from antiphon.security.access import Access, bearer_token
+from antiphon.server.config import Settings
+from antiphon.server.openapi import openapi
+from antiphon.sessions import SessionLimits, SessionManager
+from antiphon.sessions.jobs import JobLimits, JobManager
+from antiphon.speech.endpointer import EndpointerOptions
+from antiphon.speech.recogniser import EngineOptions, Recogniser
+from antiphon.speech.registry import create_recogniser
+from antiphon.speech.transcriber import TranscriberOptions
+from antiphon.state import MemoryStore
+from antiphon.telemetry.logs import get_logger
+from antiphon.telemetry.metrics import Metrics
+from antiphon.transports.http.transcriptions import JOB_HEADER, TranscriptionRoutes
+from antiphon.transports.http.uploads import Uploads
+from antiphon.transports.socketio.server import SocketIOServer
+from antiphon.transports.socketio.transcription import TranscriptionDoor
+from antiphon.transports.websocket import AudioStreamDoor
+
+log = get_logger("server")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; media-src 'self' blob:; "
+    "worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class Server:
+    """An Antiphon server.
+
+    Args:
+        settings: What is set.
+        recogniser: An engine to use instead of the one that the settings name.
+        clock: Time.
+    """
+
+    def __init__(self, settings: Settings, recogniser: Recogniser | None = None, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.recogniser = recogniser or create_recogniser(settings.engine, _engine_options(settings))
+        self.store = MemoryStore(settings.max_events)
+        self.sessions = SessionManager(
+            self.recogniser,
+            self.store,
+            _session_limits(settings),
+            _transcriber_options(settings),
+            settings.language,
+            self.clock,
+        )
+        self.jobs = JobManager(
+            self.sessions,
+            JobLimits(settings.max_jobs, settings.max_queued_jobs, settings.max_session, settings.max_retained),
+        )
+        self.access = Access(
+            tuple(key.get_secret_value() for key in settings.api_keys),
+            settings.cors_origins,
+        )
+        # the library answers with CORS headers itself; one wildcard means any origin to it
+        origins = list(settings.cors_origins)
+        self.sio = SocketIOServer(
+            max_message_bytes=settings.max_message_bytes,
+            cors_allowed_origins=("*" if "*" in origins else origins) if origins else None,
+        )
+        self.transcription = TranscriptionDoor(
+            self.sio, self.sessions, self.access, settings.ack_interval, settings.send_timeout
+        )
+        self.audio_stream = AudioStreamDoor(
+            self.sessions, self.access, settings.max_message_bytes, settings.ack_interval, settings.send_timeout
+        )
+        self.metrics = Metrics(self._gauges)
+        self.app = self._application()
+        self._runner: web.AppRunner | None = None
+        self._ready = False
+
+    async def start(self) -> str:
+        """Start the engine, listen, and return the address as a URL.
+
+        Raises:
+            EngineUnavailable: The engine cannot start.
+            OSError: The port is taken.
+        """
+        await self.recogniser.start()
+        self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=2.0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self.settings.host, self.settings.port, backlog=1024)
+        await site.start()
+        self._ready = True
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    async def stop(self) -> None:
+        """Take no more connections, let streams end within the grace period, then close."""
+        self._ready = False
+        if self._runner is not None:
+            for site in list(self._runner.sites):
+                await site.stop()
+        self.transcription.announce_shutdown()
+        self.audio_stream.announce_shutdown()
+        complete = await self.sessions.drain(self.settings.shutdown_grace)
+        log.info("drained", complete=complete)
+        await self.jobs.close()
+        # what the last streams had to say is on its way to the clients
+        await asyncio.sleep(0)
+        await self.audio_stream.close()
+        await self.transcription.close()
+        await self.sio.shutdown()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self.sessions.close()
+        await self.recogniser.close()
+
+    def _application(self) -> web.Application:
+        app = web.Application(middlewares=[self._guard], client_max_size=1 << 20)
+        self.sio.attach(app)
+        routes = TranscriptionRoutes(
+            self.sessions,
+            self.jobs,
+            Uploads(self.settings.max_upload_bytes, self.settings.object_store),
+            self.settings.send_timeout,
+        )
+        app.add_routes(routes.routes())
+        app.add_routes(
+            [
+                web.get("/audio-stream", self.audio_stream.handle),
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics),
+                web.get("/openapi.json", self._openapi),
+                web.get("/v1/engine", self._engine),
+            ]
+        )
+        with importlib.resources.as_file(importlib.resources.files("antiphon") / "web") as folder:
+            self._web = Path(folder)
+        app.router.add_get("/", self._index)
+        app.router.add_static("/static", self._web, append_version=False)
+        return app
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Keys, origins and errors of everything that is plain HTTP."""
+        origin = request.headers.get(hdrs.ORIGIN)
+        try:
+            if request.path.startswith("/v1/") or request.path == "/metrics":
+                self.access.check_origin(request.headers)
+                if request.method == hdrs.METH_OPTIONS:
+                    return _cors(web.Response(status=204), origin)
+                self.access.check_key(bearer_token(request.headers) or request.query.get("token"))
+            response = await handler(request)
+        except AntiphonError as error:
+            response = _error_response(error)
+        except web.HTTPException as error:
+            response = error
+            if request.path.startswith("/v1/") and error.status >= 400:
+                response = web.json_response(_http_error(error), status=error.status, headers=_allow(error))
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:
+            # a bug in one handler must not end the connection without a word
+            log.exception("request failed", path=request.path)
+            response = _error_response(Internal("the server failed on this request; its log says more"))
+        if response.prepared:
+            return response
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        if request.path == "/" or request.path.startswith("/static/"):
+            response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+            response.headers.setdefault("Referrer-Policy", "no-referrer")
+            response.headers.setdefault("Cache-Control", "no-cache")
+        return _cors(response, origin) if request.path.startswith("/v1/") else response
+
+    async def _index(self, _: web.Request) -> web.FileResponse:
+        return web.FileResponse(self._web / "index.html")
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "ok", "version": __version__})
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        ready = self._ready and not self.sessions.draining
+        full = self.sessions.streams >= self.settings.max_streams
+        status = "ready" if ready and not full else ("full" if ready else "shutting down")
+        return web.json_response(
+            {"status": status, "streams": self.sessions.streams, "maxStreams": self.settings.max_streams},
+            status=200 if status == "ready" else 503,
+        )
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        body, kind = self.metrics.render()
+        return web.Response(body=body, headers={"Content-Type": kind})
+
+    async def _openapi(self, _: web.Request) -> web.Response:
+        return web.Response(body=orjson.dumps(openapi()), content_type="application/json")
+
+    async def _engine(self, _: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                "name": self.recogniser.name,
+                "description": self.recogniser.description,
+                "languages": self.recogniser.capabilities.languages,
+                "defaultLanguage": self.settings.language,
+                "maxMessageBytes": self.settings.max_message_bytes,
+                "maxUploadBytes": self.settings.max_upload_bytes,
+            }
+        )
+
+    def _gauges(self) -> dict[str, float]:
+        return {
+            "streams": self.sessions.streams,
+            "streams_started_total": self.sessions.streams_total,
+            "streams_refused_total": self.sessions.refused_total,
+            "websocket_connections": self.audio_stream.connections,
+            "socketio_connections": self.transcription.connections,
+            "session_logs": len(self.store),
+            **{f"engine_{name}": value for name, value in self.recogniser.statistics().items()},
+        }
+
+
+def _error_response(error: AntiphonError) -> web.Response:
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    if error.http_status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return web.json_response(error.as_dict(), status=error.http_status, headers=headers)
+
+
+def _http_error(error: web.HTTPException) -> dict[str, object]:
+    code = {404: "not_found", 405: "bad_message", 413: "too_large"}.get(error.status, "bad_message")
+    message = {404: "there is nothing at this path; see /openapi.json", 405: "this path does not take this method"}.get(
+        error.status, error.reason
+    )
+    return {"message": message, "code": code, "retryable": False}
+
+
+def _allow(error: web.HTTPException) -> dict[str, str]:
+    return {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+
+
+def _cors(response: web.StreamResponse, origin: str | None) -> web.StreamResponse:
+    """Only origins that passed the check get here."""
+    if origin is not None:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Last-Event-ID"
+        response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
+        response.headers["Access-Control-Expose-Headers"] = JOB_HEADER
+        response.headers["Vary"] = "Origin"
+    return response
+
+
+def _engine_options(settings: Settings) -> EngineOptions:
+    return EngineOptions(
+        max_decoders=settings.max_decoders,
+        decoder_idle=settings.decoder_idle,
+        decoder_timeout=settings.decoder_timeout,
+    )
+
+
+def _transcriber_options(settings: Settings) -> TranscriberOptions:
+    silence = round(settings.endpoint_silence * 1000)
+    return TranscriberOptions(
+        endpointing=EndpointerOptions(
+            aggressiveness=settings.vad_aggressiveness,
+            silence_ms=silence,
+            tail_ms=min(300, silence),
+            max_utterance_s=settings.max_utterance,
+        )
+    )
+
+
+def _session_limits(settings: Settings) -> SessionLimits:
+    return SessionLimits(
+        max_streams=settings.max_streams,
+        max_session_s=settings.max_session,
+        burst_s=settings.max_burst,
+        max_rate=settings.max_rate,
+        max_backlog_s=settings.max_backlog,
+        resume_window_s=settings.resume_window,
+        retention_s=settings.session_retention,
+        max_retained=settings.max_retained,
+    )

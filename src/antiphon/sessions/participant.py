@@ -1,0 +1,202 @@
+"""A participant: one stream of audio with its place in it, which outlives its connections."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from antiphon.clock import Clock
+from antiphon.errors import BadAudio, Conflict, DurationLimit, RateLimited
+from antiphon.events import Ended, Started
+from antiphon.formats import AudioFormat
+from antiphon.media import PcmConverter
+from antiphon.protocol.rtp import Ready, SequenceReceiver
+from antiphon.sessions.limits import AudioPace, SessionLimits
+from antiphon.speech.transcriber import Transcriber
+
+if TYPE_CHECKING:
+    from antiphon.sessions.session import Session
+
+MAX_FILLED_GAP_S = 0.5
+"""Gaps up to this long are filled with silence; longer ones end the utterance."""
+
+
+class Participant:
+    """One stream of audio in a session.
+
+    Attributes:
+        id: Unique in its session, and the ``speaker`` of its transcripts.
+        resume_token: Whoever shows it may go on with this stream.
+        next_seq: The chunk wanted next; all before it are safe (framings without numbers count messages).
+        sequence: Order and loss, for RTP framing.
+        dropped: Chunks refused or lost and not brought again.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        role: str,
+        audio: AudioFormat,
+        language: str,
+        engine_rate: int,
+        make_transcriber: Callable[[Participant], Transcriber],
+        limits: SessionLimits,
+        clock: Clock,
+        on_end: Callable[[Participant], None],
+    ) -> None:
+        self.id = secrets.token_hex(4)
+        self.session = session
+        self.role = role
+        self.format = audio
+        self.language = language
+        self.resume_token = secrets.token_urlsafe(24)
+        self.next_seq = 0
+        self.sequence = SequenceReceiver(audio.sample_rate)
+        self.dropped = 0
+        self.muted = False
+        self.ended = False
+        self._limits = limits
+        self._clock = clock
+        self._on_end = on_end
+        self._monotonic = clock.monotonic
+        self._frame_bytes = audio.frame_bytes
+        self._byte_seconds = 1 / (audio.frame_bytes * audio.sample_rate)
+        self._pace = AudioPace(limits.max_rate, limits.burst_s, clock.monotonic())
+        self._transcriber = make_transcriber(self)
+        self._engine_rate = engine_rate
+        self._converter = PcmConverter(audio, engine_rate)
+        self._passthrough = self._converter.passthrough
+        self._seconds = 0.0
+        self._finishing: asyncio.Task[None] | None = None
+        self._replaced: Callable[[], None] | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        session.participants[self.id] = self
+        session.emit(Started(self.id, role, language))
+
+    @property
+    def attached(self) -> bool:
+        """True while a connection holds this stream."""
+        return self._replaced is not None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of audio taken, gaps included."""
+        return self._seconds
+
+    def attach(self, replaced: Callable[[], None]) -> None:
+        """A connection takes the stream over; `replaced` is called when another takes it from there."""
+        if self.ended or self._finishing:
+            raise Conflict("this stream has ended; start a new one")
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        previous, self._replaced = self._replaced, replaced
+        if previous is not None:
+            previous()
+
+    def detach(self, replaced: Callable[[], None]) -> None:
+        """The connection is gone; the stream waits for another until the resume window closes."""
+        if self._replaced is not replaced or self.ended:
+            return
+        self._replaced = None
+        if not self._finishing:
+            loop = asyncio.get_running_loop()
+            self._expiry = loop.call_later(self._limits.resume_window_s, self._expire)
+
+    def ingest(self, data: bytes) -> None:
+        """Take the next audio, in the participant's format.
+
+        Raises:
+            AntiphonError: As :meth:`admit`; nothing was taken.
+        """
+        self.admit(len(data))
+        self._feed(data)
+
+    def admit(self, size: int) -> None:
+        """Say whether `size` bytes of audio may come now; they count as come.
+
+        Raises:
+            BadAudio: Not a whole number of samples.
+            RateLimited: Too fast, or too much waits to be decoded; nothing was taken.
+            DurationLimit: The stream is as long as it may be.
+            Conflict: The stream has ended.
+        """
+        if size % self._frame_bytes:
+            raise BadAudio(
+                f"{size} bytes are not a whole number of {self._frame_bytes}-byte samples ({self.format}); "
+                "nothing of this message was taken"
+            )
+        seconds = size * self._byte_seconds
+        if wait := self._pace.take(seconds, self._monotonic()):
+            raise RateLimited(
+                f"audio comes faster than {self._limits.max_rate:g} times real time; "
+                f"what did not fit was not taken: send it again in {wait:.1f} s, and go on at the pace of speech",
+                retry_after=wait,
+            )
+        transcriber = self._transcriber
+        if transcriber.backlog > self._limits.max_backlog_s or self.session.congested:
+            raise RateLimited(
+                f"{transcriber.backlog:.0f} s of speech wait to be transcribed, the server is behind; "
+                "this audio was not taken: send it again in a second",
+                retry_after=1.0,
+            )
+        if self._seconds + seconds > self._limits.max_session_s:
+            raise DurationLimit(
+                f"a stream may last {self._limits.max_session_s:.0f} s of audio; stop this one and start another"
+            )
+        if self.ended or self._finishing:
+            raise Conflict("this stream has ended; start a new one")
+        self._seconds += seconds
+
+    def feed_in_order(self, ready: list[Ready]) -> None:
+        """Take what was admitted and is now in order."""
+        for item in ready:
+            if item.gap:
+                self._gap(item.gap)
+            self._feed(item.payload)
+
+    def _feed(self, data: bytes) -> None:
+        if self.muted:
+            self._transcriber.skip(round(len(data) * self._byte_seconds * self._engine_rate))
+        elif self._passthrough:
+            self._transcriber.push(data)
+        else:
+            self._transcriber.push(self._converter.convert(data))
+
+    def _gap(self, samples: int) -> None:
+        """Let `samples` of the participant's format pass that nobody sent."""
+        seconds = samples / self.format.sample_rate
+        self._seconds += seconds
+        missing = round(seconds * self._engine_rate)
+        if seconds <= MAX_FILLED_GAP_S and not self.muted:
+            self._transcriber.push(bytes(2 * missing))
+        else:
+            self._transcriber.skip(missing)
+
+    async def finish(self, reason: str) -> None:
+        """End the stream: decode what is left, then write `Ended`. Further calls wait for the first."""
+        if self._finishing is None:
+            self._finishing = asyncio.create_task(self._finish(reason), name=f"finish {self.id}")
+        await asyncio.shield(self._finishing)
+
+    async def _finish(self, reason: str) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self.feed_in_order(self.sequence.flush())
+        if not self._passthrough:
+            self._transcriber.push(self._converter.flush())
+        try:
+            await self._transcriber.finish()
+        finally:
+            self.ended = True
+            lost = self.dropped + self.sequence.stats.lost
+            self.session.emit(Ended(self.id, reason, round(self._seconds, 3), lost))
+            self.session.leave(self)
+            self._on_end(self)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        if self._finishing is None:
+            self._finishing = asyncio.create_task(self._finish("lost"), name=f"expire {self.id}")

@@ -1,0 +1,1 @@
+"""The engines that ship with Antiphon, one module each, loaded by entry point."""

@@ -1,0 +1,129 @@
+"""The store that lives and dies with the process."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import AsyncIterator
+from operator import attrgetter
+
+from antiphon.errors import NotFound
+from antiphon.events import Entry, Event, Progress, Transcript
+from antiphon.state.store import Store
+
+_entry_id = attrgetter("id")
+
+
+class _Log:
+    __slots__ = ("changed", "closed", "entries", "last_id")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.last_id = 0
+        self.closed = False
+        self.changed = asyncio.Event()
+
+    def wake(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class MemoryStore(Store):
+    """Event logs in memory.
+
+    Args:
+        max_entries: Entries kept for each session. Over that, what a later entry has replaced goes first (partials
+            whose utterance has its final, progress), then the oldest.
+    """
+
+    def __init__(self, max_entries: int = 5_000) -> None:
+        self._max_entries = max_entries
+        self._logs: dict[str, _Log] = {}
+
+    def __contains__(self, session_id: object) -> bool:
+        return session_id in self._logs
+
+    def __len__(self) -> int:
+        return len(self._logs)
+
+    async def open(self, session_id: str) -> None:
+        log = self._logs.setdefault(session_id, _Log())
+        log.closed = False
+
+    async def append(self, session_id: str, event: Event, time: float) -> Entry:
+        log = self._log(session_id)
+        log.last_id += 1
+        entry = Entry(log.last_id, time, event)
+        log.entries.append(entry)
+        if len(log.entries) > self._max_entries:
+            self._compact(log)
+        log.wake()
+        return entry
+
+    async def close(self, session_id: str) -> None:
+        log = self._log(session_id)
+        log.closed = True
+        log.wake()
+
+    async def delete(self, session_id: str) -> None:
+        log = self._logs.pop(session_id, None)
+        if log is not None:
+            log.closed = True
+            log.entries.clear()
+            log.wake()
+
+    async def read(self, session_id: str, after: int, limit: int = 500) -> list[Entry]:
+        return self._read(self._log(session_id), after, limit)
+
+    async def last_id(self, session_id: str) -> int:
+        return self._log(session_id).last_id
+
+    def follow(self, session_id: str, after: int) -> AsyncIterator[Entry]:
+        return self._follow(self._log(session_id), after)
+
+    def _log(self, session_id: str) -> _Log:
+        try:
+            return self._logs[session_id]
+        except KeyError:
+            raise NotFound(
+                f"there is no session {session_id[:64]!r}; it never was, or it ended and was forgotten"
+            ) from None
+
+    async def _follow(self, log: _Log, after: int) -> AsyncIterator[Entry]:
+        while True:
+            changed = log.changed
+            batch = self._read(log, after, 100)
+            for entry in batch:
+                yield entry
+                after = entry.id
+            if not batch:
+                if log.closed:
+                    return
+                await changed.wait()
+
+    @staticmethod
+    def _read(log: _Log, after: int, limit: int) -> list[Entry]:
+        entries = log.entries
+        if not entries or entries[-1].id <= after:
+            return []
+        first = bisect_right(entries, after, key=_entry_id)
+        return entries[first : first + limit]
+
+    def _compact(self, log: _Log) -> None:
+        """Bring the log down to three quarters, so that this is done seldom."""
+        keep = self._max_entries * 3 // 4
+        recent = log.entries[-(self._max_entries // 4) :]
+        older = log.entries[: -len(recent)]
+        finals = {
+            entry.event.result_id
+            for entry in log.entries
+            if isinstance(entry.event, Transcript) and not entry.event.is_partial
+        }
+        lasting = [
+            entry
+            for entry in older
+            if not isinstance(entry.event, Progress)
+            and not (isinstance(entry.event, Transcript) and entry.event.is_partial and entry.event.result_id in finals)
+        ]
+        room = max(0, keep - len(recent))
+        log.entries = lasting[len(lasting) - min(room, len(lasting)) :] + recent

@@ -1,0 +1,181 @@
+"""What the live doors share: when to acknowledge, what to do with clients that send too fast, and sending at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Generic, TypeVar
+
+from antiphon.errors import AntiphonError, TooLarge
+
+
+Message = TypeVar("Message")
+
+
+class Acks:
+    """Acknowledges now and then, not every chunk.
+
+    Args:
+        interval: Seconds between two acknowledgements, at least.
+        send: Sends one.
+        read_seq: The last chunk that is safe; -1 where none is.
+    """
+
+    __slots__ = ("_interval", "_read_seq", "_send", "_sent", "_timer")
+
+    def __init__(self, interval: float, send: Callable[[int], None], read_seq: Callable[[], int]) -> None:
+        self._interval = interval
+        self._send = send
+        self._read_seq = read_seq
+        self._sent = -1
+        self._timer: asyncio.TimerHandle | None = None
+
+    def note(self) -> None:
+        """Something became safe."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._interval, self.flush)
+
+    def flush(self) -> None:
+        """Acknowledge what is safe now, where that was not said yet."""
+        self.close()
+        seq = self._read_seq()
+        if seq > self._sent:
+            self._sent = seq
+            self._send(seq)
+
+    def close(self) -> None:
+        """No more acknowledgements."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Verdict(Enum):
+    """What to do about a refused chunk."""
+
+    TELL = "tell"
+    IGNORE = "ignore"
+    CLOSE = "close"
+
+
+class Refusals:
+    """Keeps count of refused chunks: the client is told once in a while, and cut off where it goes on regardless.
+
+    A chunk with a number is waited for after it was refused, so that the stream stays in order; what comes before it is
+    not taken either.
+
+    Args:
+        tell_interval: Seconds between two errors, at least.
+        patience: Errors after which the connection is closed.
+    """
+
+    __slots__ = ("_forgive", "_interval", "_patience", "_strikes", "_told_at", "_wait_until", "awaited", "refused")
+
+    def __init__(self, tell_interval: float = 1.0, patience: int = 8) -> None:
+        self._interval = tell_interval
+        self._patience = patience
+        self._forgive = 10.0
+        self._strikes = 0
+        self._told_at = float("-inf")
+        self._wait_until = 0.0
+        self.awaited: int | None = None
+        self.refused = 0
+
+    def refuse(self, now: float, seq: int | None = None, retry_after: float = 0.0) -> Verdict:
+        """A chunk was refused at `now`; with a number, it is awaited."""
+        self.refused += 1
+        if seq is not None:
+            self.awaited = seq
+            self._wait_until = now + retry_after + 5.0
+        if now - self._told_at > self._forgive:
+            self._strikes = 0
+        if now - self._told_at < self._interval:
+            return Verdict.IGNORE
+        self._strikes += 1
+        self._told_at = now
+        return Verdict.CLOSE if self._strikes > self._patience else Verdict.TELL
+
+    def passes(self, seq: int, now: float) -> bool:
+        """False where an earlier chunk is awaited and this one has to be sent again after it."""
+        if self.awaited is None:
+            return True
+        if seq <= self.awaited or now >= self._wait_until:
+            self.awaited = None
+            return True
+        self.refused += 1
+        return False
+
+
+class Sender(Generic[Message]):
+    """Sends a connection's messages in order from one bounded queue.
+
+    Args:
+        send: Sends one message, waiting where the client is slow.
+        give_up: Called once where the client does not take a message within `timeout`.
+        timeout: Seconds.
+        limit: Messages that may wait.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Message], Awaitable[None]],
+        give_up: Callable[[], None],
+        timeout: float,
+        limit: int = 64,
+    ) -> None:
+        self._send = send
+        self._give_up = give_up
+        self._timeout = timeout
+        self._queue: asyncio.Queue[Message] = asyncio.Queue(limit)
+        self.dropped = 0
+        self._task = asyncio.create_task(self._run(), name="sender")
+
+    def offer(self, message: Message) -> bool:
+        """Send it if there is room; for messages that a later one makes up for."""
+        try:
+            self._queue.put_nowait(message)
+        except asyncio.QueueFull:
+            self.dropped += 1
+            return False
+        return True
+
+    async def put(self, message: Message) -> None:
+        """Send it, waiting for room."""
+        await self._queue.put(message)
+
+    async def drain(self) -> None:
+        """Wait until all is sent, or the sender has given up."""
+        joined = asyncio.ensure_future(self._queue.join())
+        await asyncio.wait([joined, self._task], return_when=asyncio.FIRST_COMPLETED)
+        joined.cancel()
+
+    async def close(self) -> None:
+        """Drop what waits."""
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while True:
+            message = await self._queue.get()
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await self._send(message)
+            except (TimeoutError, OSError, RuntimeError):
+                self._give_up()
+                return
+            finally:
+                self._queue.task_done()
+
+
+def too_large(size: int, limit: int) -> TooLarge:
+    """The error for a message over the maximum."""
+    return TooLarge(
+        f"a message of {size} bytes is over the maximum of {limit}; nothing of it was taken. Send audio in chunks of "
+        "20 to 200 ms, and whole files to POST /v1/transcribe"
+    )
+
+
+def closing_after(error: AntiphonError) -> str:
+    """Why a connection is closed on a client that goes on after an error."""
+    return f"{error.code.value}: the client went on in spite of it"

@@ -1,0 +1,1 @@
+"""The HTTP doors: whole files, event streams, health and metrics."""

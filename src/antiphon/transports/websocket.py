@@ -1,0 +1,394 @@
+"""The WebSocket door ``/audio-stream``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import orjson
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from antiphon.errors import (
+    AntiphonError,
+    BadMessage,
+    Conflict,
+    DurationLimit,
+    Internal,
+    NotFound,
+    RateLimited,
+    TooLarge,
+    UnsupportedFormat,
+)
+from antiphon.events import Ended
+from antiphon.protocol import audio_stream, rtp
+from antiphon.protocol.audio_stream import BitrateChange, Control, Join, Leave, Mute, Ping
+from antiphon.security.access import Access, bearer_token
+from antiphon.sessions import Participant, SessionManager
+from antiphon.telemetry.logs import get_logger
+from antiphon.transports.flow import Acks, Refusals, Sender, Verdict, closing_after, too_large
+
+log = get_logger("websocket")
+
+JOIN_TIMEOUT = 10.0
+"""Seconds a client may take to join after it connected."""
+HEARTBEAT = 20.0
+"""Seconds between WebSocket pings; a client that does not answer within half of that is gone."""
+MAX_OVERSIZE = 16
+"""A message this many times the maximum is not even read: the connection is closed (close code 1009)."""
+
+
+class AudioStreamDoor:
+    """Serves ``/audio-stream``.
+
+    Args:
+        sessions: Where streams live.
+        access: Origins and keys.
+        max_message_bytes: Messages over this are refused with ``too_large``.
+        ack_interval: Seconds between two acknowledgements to one client, at least.
+        send_timeout: Seconds that a client may leave a message untaken.
+    """
+
+    def __init__(
+        self,
+        sessions: SessionManager,
+        access: Access,
+        max_message_bytes: int,
+        ack_interval: float,
+        send_timeout: float,
+    ) -> None:
+        self.sessions = sessions
+        self.access = access
+        self.max_message_bytes = max_message_bytes
+        self.ack_interval = ack_interval
+        self.send_timeout = send_timeout
+        self._connections: set[_Connection] = set()
+
+    @property
+    def connections(self) -> int:
+        return len(self._connections)
+
+    def announce_shutdown(self) -> None:
+        """Tell everybody that the server is about to end."""
+        for connection in self._connections:
+            connection.offer({"type": "closing", "reason": "shutdown", "reconnect": True})
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await asyncio.gather(*(connection.hang_up() for connection in list(self._connections)))
+
+    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+        """The route's handler."""
+        try:
+            self.access.check_origin(request.headers)
+        except AntiphonError as error:
+            raise web.HTTPForbidden(text=error.message) from None
+        websocket = web.WebSocketResponse(
+            max_msg_size=self.max_message_bytes * MAX_OVERSIZE, compress=False, heartbeat=HEARTBEAT, timeout=2.0
+        )
+        await websocket.prepare(request)
+        connection = _Connection(self, request, websocket)
+        self._connections.add(connection)
+        try:
+            await connection.serve()
+        finally:
+            self._connections.discard(connection)
+        return websocket
+
+
+class _Connection:
+    """One WebSocket and the stream it holds, once it has joined."""
+
+    def __init__(self, door: AudioStreamDoor, request: web.Request, websocket: web.WebSocketResponse) -> None:
+        self._door = door
+        self._request = request
+        self._websocket = websocket
+        self._sender: Sender[str] = Sender(websocket.send_str, self._abort, door.send_timeout)
+        self._participant: Participant | None = None
+        self._rtp = False
+        self._sample_bytes = 2
+        self._reader: asyncio.Task[None] | None = None
+        self._refusals = Refusals()
+        self._oversize = Refusals(tell_interval=0.0, patience=2)
+        self._acks = Acks(door.ack_interval, self._send_ack, self._safe_seq)
+        self._time = asyncio.get_running_loop().time
+        self._hang_up: str | None = None
+
+    async def serve(self) -> None:
+        """Until the client or the server is done."""
+        try:
+            try:
+                async with asyncio.timeout(JOIN_TIMEOUT):
+                    joined = await self._join()
+            except TimeoutError:
+                self.error(BadMessage(f"no join came within {JOIN_TIMEOUT:.0f} s; send it first"))
+                joined = False
+            if joined:
+                await self._receive()
+        except AntiphonError as error:
+            self.error(error)
+        except ConnectionError:
+            log.debug("connection lost")
+        finally:
+            await self._close()
+
+    def offer(self, message: dict[str, Any]) -> None:
+        """Send a message if the client keeps up."""
+        self._sender.offer(orjson.dumps(message).decode())
+
+    def error(self, error: AntiphonError) -> None:
+        """Tell the client of an error."""
+        self.offer({"type": "error", **error.as_dict()})
+
+    async def hang_up(self) -> None:
+        """End the connection from the server's side."""
+        self._sender.offer('{"type":"closing","reason":"shutdown","reconnect":true}')
+        await self._sender.drain()
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            await self._websocket.close(code=WSCloseCode.GOING_AWAY, message=b"shutdown")
+
+    async def _join(self) -> bool:
+        """Wait for a good ``join``; bad ones are answered and may be mended."""
+        while True:
+            message = await self._websocket.receive()
+            if message.type is WSMsgType.BINARY:
+                self.error(Conflict("audio came before join; send join as the first message"))
+            elif message.type is WSMsgType.TEXT:
+                try:
+                    if len(message.data) > self._door.max_message_bytes:
+                        raise too_large(len(message.data), self._door.max_message_bytes)
+                    control = audio_stream.parse_control(message.data)
+                    if isinstance(control, Join):
+                        await self._enter(control)
+                        return True
+                    if isinstance(control, Ping):
+                        self._pong(control)
+                    elif isinstance(control, Leave):
+                        return False
+                    else:
+                        raise Conflict("send join as the first message")
+                except AntiphonError as error:
+                    self.error(error)
+                    if isinstance(error, TooLarge) or self._strike(error):
+                        return False
+            else:
+                return False
+
+    async def _enter(self, join: Join) -> None:
+        door = self._door
+        door.access.check_key(join.token or bearer_token(self._request.headers))
+        if join.resume is not None and join.session_id is not None:
+            try:
+                participant = door.sessions.resume(join.session_id, join.resume.token)
+            except NotFound as error:
+                raise NotFound(error.message, field="resume.token") from None
+            after = join.resume.last_event_id or 0
+        else:
+            try:
+                participant = await door.sessions.begin(
+                    join.session_id, join.role, join.format, join.language, join.interim_results
+                )
+            except UnsupportedFormat as error:
+                raise UnsupportedFormat(error.message, field="language") from None
+            after = await door.sessions.store.last_id(participant.session.id)
+        participant.attach(self._replaced)
+        self._participant = participant
+        self._rtp = join.rtp
+        self._sample_bytes = participant.format.frame_bytes
+        wire = audio_stream.format_to_wire
+        self.offer(
+            {
+                "type": "joined",
+                "sessionId": participant.session.id,
+                "participantId": participant.id,
+                "resumeToken": participant.resume_token,
+                "nextSeq": self._next_seq(),
+                "format": wire(participant.format),
+                "reply": wire(join.reply) if join.reply else None,
+            }
+        )
+        self._reader = asyncio.create_task(self._follow(participant, after), name=f"reader {participant.id}")
+
+    async def _receive(self) -> None:
+        receive = self._websocket.receive
+        limit = self._door.max_message_bytes
+        audio = self._rtp_packet if self._rtp else self._plain_chunk
+        while self._hang_up is None:
+            message = await receive()
+            data = message.data
+            if message.type is WSMsgType.BINARY:
+                if len(data) > limit:
+                    self._too_large(len(data))
+                else:
+                    audio(data)
+            elif message.type is WSMsgType.TEXT:
+                if len(data) > limit:
+                    self._too_large(len(data))
+                    continue
+                try:
+                    await self._control(audio_stream.parse_control(data))
+                except AntiphonError as error:
+                    self.error(error)
+            else:
+                return
+
+    def _plain_chunk(self, data: bytes) -> None:
+        participant = self._participant
+        try:
+            if participant is None:
+                raise Conflict("this stream has ended")
+            participant.ingest(data)
+            participant.next_seq += 1
+        except (RateLimited, DurationLimit) as error:
+            if participant is not None:
+                participant.dropped += 1
+            self._refuse(error, None)
+        except AntiphonError as error:
+            self.error(error)
+
+    def _rtp_packet(self, data: bytes) -> None:
+        participant = self._participant
+        if participant is None:
+            self.error(Conflict("this stream has ended"))
+            return
+        sequence = participant.sequence
+        try:
+            if len(data) > rtp.HEADER_SIZE and data[0] == rtp.PLAIN:
+                _, _, seq, timestamp, _ = rtp.HEADER.unpack_from(data)
+                payload = data[rtp.HEADER_SIZE :]
+            else:
+                packet = rtp.parse_rtp(data)
+                seq, timestamp, payload = packet.sequence_number, packet.timestamp, packet.payload
+            samples = len(payload) // self._sample_bytes
+            now = self._time()
+            if self._refusals.awaited is None and sequence.expects(seq, timestamp):
+                participant.ingest(payload)
+                sequence.advance(samples, now)
+            else:
+                self._out_of_order(participant, seq, timestamp, payload, samples, now)
+            self._acks.note()
+        except (RateLimited, DurationLimit) as error:
+            # whatever was refused, the stream goes on from the packet wanted next
+            self._refuse(error, sequence.next_seq)
+        except AntiphonError as error:
+            self.error(error)
+
+    def _out_of_order(
+        self, participant: Participant, seq: int, timestamp: int, payload: bytes, samples: int, now: float
+    ) -> None:
+        awaited = self._refusals.awaited
+        if awaited is not None and seq != awaited & 0xFFFF and not self._refusals.passes(2**62, now):
+            return
+        participant.admit(len(payload))
+        self._refusals.awaited = None
+        participant.feed_in_order(participant.sequence.push(seq, timestamp, payload, samples, now))
+
+    async def _control(self, control: Control) -> None:
+        participant = self._participant
+        if isinstance(control, Ping):
+            self._pong(control)
+        elif isinstance(control, Leave):
+            if participant is None:
+                raise Conflict("this stream has ended")
+            await self._leave(participant)
+        elif isinstance(control, Join):
+            raise Conflict("this connection has joined already; send leave, or open another connection")
+        elif isinstance(control, Mute):
+            if participant is not None:
+                participant.muted = control.muted
+        elif isinstance(control, BitrateChange):
+            log.debug("bitrate changed by client", bitrate=control.bitrate)
+
+    async def _leave(self, participant: Participant) -> None:
+        self._hang_up = "left"
+        await participant.finish("left")
+        if self._reader is not None:
+            await asyncio.wait([self._reader], timeout=self._door.send_timeout)
+
+    async def _follow(self, participant: Participant, after: int) -> None:
+        """Tell the client what the log says, from `after` on, until its own stream has ended."""
+        async for entry in participant.session.follow(after):
+            message = audio_stream.entry_to_wire(entry, participant.id)
+            if message is None:
+                continue
+            mine = isinstance(entry.event, Ended) and entry.event.participant_id == participant.id
+            if mine:
+                if self._rtp:
+                    self._acks.flush()
+                self._participant = None
+            await self._sender.put(orjson.dumps(message).decode())
+            if mine:
+                if self._hang_up is None:
+                    self._hang_up = "ended"
+                    await self._sender.drain()
+                    await self._websocket.close(code=WSCloseCode.GOING_AWAY, message=b"ended")
+                return
+
+    async def _close(self) -> None:
+        self._acks.close()
+        if self._reader is not None and not self._reader.done():
+            self._reader.cancel()
+            await asyncio.wait([self._reader])
+        if self._participant is not None:
+            self._participant.detach(self._replaced)
+        if not self._websocket.closed:
+            await self._sender.drain()
+        await self._sender.close()
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            await self._websocket.close()
+
+    def _replaced(self) -> None:
+        """Another connection took the stream over."""
+        self._participant = None
+        self._hang_up = "replaced"
+        if self._reader is not None:
+            self._reader.cancel()
+        self.offer({"type": "closing", "reason": "replaced", "reconnect": False})
+        self._end_soon()
+
+    def _refuse(self, error: RateLimited | DurationLimit, seq: int | None) -> None:
+        verdict = self._refusals.refuse(self._time(), seq, error.retry_after or 0.0)
+        if verdict is not Verdict.IGNORE:
+            self.error(error)
+        if verdict is Verdict.CLOSE:
+            self._cut_off(error)
+
+    def _too_large(self, size: int) -> None:
+        error = too_large(size, self._door.max_message_bytes)
+        self.error(error)
+        if self._oversize.refuse(self._time()) is Verdict.CLOSE:
+            self._cut_off(error)
+
+    def _strike(self, error: AntiphonError) -> bool:
+        """Count errors before joining; too many end it."""
+        return self._oversize.refuse(self._time()) is Verdict.CLOSE or isinstance(error, Internal)
+
+    def _cut_off(self, error: AntiphonError) -> None:
+        log.info("client goes on after errors; closed", code=error.code.value)
+        self._hang_up = error.code.value
+        self.offer({"type": "closing", "reason": closing_after(error), "reconnect": False})
+
+    def _end_soon(self) -> None:
+        task = asyncio.ensure_future(self.hang_up())
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    def _pong(self, ping: Ping) -> None:
+        self.offer({"type": "pong", "t": ping.t, "serverTime": self._door.sessions.clock.time()})
+
+    def _next_seq(self) -> int:
+        participant = self._participant
+        if participant is None:
+            return 0
+        return participant.sequence.next_seq if self._rtp else participant.next_seq
+
+    def _safe_seq(self) -> int:
+        return self._next_seq() - 1
+
+    def _send_ack(self, seq: int) -> None:
+        self._sender.offer(f'{{"type":"ack","seq":{seq}}}')
+
+    def _abort(self) -> None:
+        """The client does not read."""
+        log.info("client does not read; cut off")
+        if self._request.transport is not None:
+            self._request.transport.abort()

@@ -1,0 +1,68 @@
+/**
+ * From floating-point samples to frames of 16-bit PCM.
+ */
+
+/**
+ * @typedef {object} Frame
+ * @property {Int16Array} samples Mono, in the byte order of the machine.
+ * @property {number} peak Highest absolute sample, 0 to 1.
+ */
+
+/** Cuts a stream of samples into frames of equal length. */
+export class Framer {
+  #pending;
+  #filled = 0;
+  #peak = 0;
+  #emit;
+
+  /**
+   * @param {number} frameSamples Samples of a frame.
+   * @param {(frame: Frame) => void} emit Is given each frame; the samples are its own to keep.
+   */
+  constructor(frameSamples, emit) {
+    this.#pending = new Int16Array(frameSamples);
+    this.#emit = emit;
+  }
+
+  /** @param {Float32Array} samples -1 to 1; what is beyond is clipped, what is not a number is silence. */
+  push(samples) {
+    for (const sample of samples) {
+      const value = Math.max(-1, Math.min(1, sample || 0));
+      this.#peak = Math.max(this.#peak, Math.abs(value));
+      this.#pending[this.#filled++] = Math.round(value * (value < 0 ? 0x8000 : 0x7fff));
+      if (this.#filled === this.#pending.length) this.#flush();
+    }
+  }
+
+  /** Fill the frame that was begun with silence, and hand it over. */
+  finish() {
+    if (this.#filled === 0) return;
+    this.#pending.fill(0, this.#filled);
+    this.#flush();
+  }
+
+  #flush() {
+    this.#emit({ samples: this.#pending, peak: this.#peak });
+    this.#pending = new Int16Array(this.#pending.length);
+    this.#filled = 0;
+    this.#peak = 0;
+  }
+}
+
+/**
+ * Mean of all channels.
+ *
+ * @param {readonly Float32Array[]} channels Of equal length; at least one.
+ * @returns {Float32Array}
+ */
+export function downmix(channels) {
+  const [first, ...rest] = channels;
+  if (first === undefined) throw new RangeError("audio needs at least one channel");
+  if (rest.length === 0) return first;
+  const mono = Float32Array.from(first);
+  for (const channel of rest) {
+    for (let i = 0; i < mono.length; i++) mono[i] = /** @type {number} */ (mono[i]) + (channel[i] ?? 0);
+  }
+  for (let i = 0; i < mono.length; i++) mono[i] = /** @type {number} */ (mono[i]) / channels.length;
+  return mono;
+}

@@ -1,0 +1,517 @@
+/**
+ * Live audio to the server's `/audio-stream`, and its captions back, over any number of connections.
+ *
+ * Every frame of the last 30 seconds is kept. After a lost connection the stream resumes its session and sends again from
+ * the frame the server asks for; where the server has forgotten the session, a new one begins with the audio that
+ * followed the last final, so that no words are missing and none come twice.
+ */
+
+import { FrameStore, packet } from "./rtp.js";
+import { readResult } from "./transcript.js";
+
+export const SAMPLE_RATE = 16_000;
+export const FRAME_SAMPLES = 320;
+export const FRAMES_PER_SECOND = SAMPLE_RATE / FRAME_SAMPLES;
+
+const FRAME_BYTES = 2 * FRAME_SAMPLES;
+const PAYLOAD_TYPE = 96;
+const KEPT_FRAMES = 30 * FRAMES_PER_SECOND;
+
+const JOIN_DEADLINE_MS = 10_000;
+const LEAVE_DEADLINE_MS = 20_000;
+const PING_EVERY_MS = 5_000;
+const SILENT_SERVER_MS = 15_000;
+const BACKOFF_FIRST_MS = 500;
+const BACKOFF_CAP_MS = 15_000;
+const GIVE_UP_MS = 300_000;
+const PAUSE_MS = 1_000;
+
+/** Times real time at which a backlog is sent: what the server lets come for long, unless it is told otherwise. */
+const CATCH_UP = 4;
+const BURST_FRAMES = FRAMES_PER_SECOND;
+const PUMP_EVERY_MS = 20;
+/** Bytes that may wait in the socket; beyond it frames wait in the store. */
+const SOCKET_BYTES = 128 * 1024;
+
+/**
+ * @typedef {object} WireError The error shape of all doors.
+ * @property {string} code
+ * @property {string} message
+ * @property {boolean} retryable
+ * @property {number | null} retryAfter Seconds.
+ */
+
+/**
+ * Why a stream is over: `left` all was said, `abandoned` without waiting for the last words, `unconfirmed` the server
+ * never confirmed them, `refused` the server would not have it, `closed` the server ended it, `unreachable` no connection for five
+ * minutes.
+ *
+ * @typedef {"left" | "abandoned" | "unconfirmed" | "refused" | "closed" | "unreachable"} EndReason
+ */
+
+/**
+ * @typedef {{phase: "idle"}
+ *   | {phase: "connecting", again: boolean}
+ *   | {phase: "live"}
+ *   | {phase: "waiting", retryAt: number}
+ *   | {phase: "finishing", retryAt: number | null}
+ *   | {phase: "ended", reason: EndReason, error: WireError | null}} StreamState `retryAt` is a time of `Timers.now`,
+ *   null while there is a connection.
+ */
+
+/**
+ * What a stream tells its owner. `take` precedes the results of each session; its offset, in seconds, is where that
+ * session begins in the captured audio. `lost` counts seconds of audio that were never heard by the server.
+ *
+ * @typedef {{type: "state", state: StreamState}
+ *   | {type: "take", offset: number, fresh: boolean}
+ *   | {type: "result", result: import("./transcript.js").Result}
+ *   | {type: "speaking", active: boolean}
+ *   | {type: "lost", seconds: number}
+ *   | {type: "error", error: WireError}} StreamEvent
+ */
+
+/**
+ * @typedef {object} Timers
+ * @property {() => number} now Milliseconds, never going back.
+ * @property {(milliseconds: number, action: () => void) => () => void} after Returns what cancels it.
+ */
+
+/** @type {Timers} */
+export const systemTimers = {
+  now: () => performance.now(),
+  after: (milliseconds, action) => {
+    const timer = setTimeout(action, milliseconds);
+    return () => clearTimeout(timer);
+  },
+};
+
+/**
+ * @param {unknown} wire
+ * @returns {WireError}
+ */
+export function readError(wire) {
+  const { code, message, retryable, retryAfter } = /** @type {Record<string, unknown>} */ (wire ?? {});
+  return {
+    code: typeof code === "string" ? code : "internal",
+    message: typeof message === "string" ? message : "The server gave no reason.",
+    retryable: retryable === true,
+    retryAfter: typeof retryAfter === "number" && retryAfter >= 0 ? retryAfter : null,
+  };
+}
+
+export class CaptionStream {
+  #url;
+  #language;
+  #key;
+  #tell;
+  #timers;
+  #random;
+  #openSocket;
+
+  #store = new FrameStore(KEPT_FRAMES, FRAME_BYTES);
+  #ssrc;
+  /** @type {StreamState} */
+  #state = { phase: "idle" };
+  /** @type {WebSocket | null} */
+  #socket = null;
+  #joined = false;
+
+  /** @type {{id: string, token: string} | null} What resumes the session. */
+  #session = null;
+  #everJoined = false;
+  #participantId = "";
+  #lastEventId = 0;
+  /** Index in the store of the session's sequence number 0. */
+  #base = 0;
+  /** Index of the next frame to send. */
+  #cursor = 0;
+  /** Every frame below this index was acknowledged in this session. */
+  #safe = 0;
+  /** Index of the first frame after the last final. */
+  #heard = 0;
+
+  #allowance = BURST_FRAMES;
+  #allowedAt = 0;
+  #paused = false;
+  #leaving = false;
+  #leaveSent = false;
+  #attempt = 0;
+  /** @type {number | null} */
+  #lostAt = null;
+  #lastMessageAt = 0;
+  /** @type {WireError | null} */
+  #lastError = null;
+  /** @type {Map<string, () => void>} */
+  #pending = new Map();
+
+  /**
+   * @param {object} options
+   * @param {string} options.url `ws:` or `wss:` address of the door.
+   * @param {string} options.language Such as `en-US`.
+   * @param {string} [options.key] Access key; "" for none.
+   * @param {(event: StreamEvent) => void} options.tell
+   * @param {(url: string) => WebSocket} [options.openSocket]
+   * @param {Timers} [options.timers]
+   * @param {() => number} [options.random] 0 to 1.
+   */
+  constructor({ url, language, key = "", tell, openSocket, timers = systemTimers, random = Math.random }) {
+    this.#url = url;
+    this.#language = language;
+    this.#key = key;
+    this.#tell = tell;
+    this.#openSocket = openSocket ?? ((address) => new WebSocket(address));
+    this.#timers = timers;
+    this.#random = random;
+    this.#ssrc = Math.floor(random() * 0x1_0000_0000);
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  start() {
+    if (this.#state.phase !== "idle") throw new Error("a stream starts once");
+    this.#tell({ type: "take", offset: 0, fresh: true });
+    this.#connect();
+  }
+
+  /** @param {Int16Array} samples One frame of 20 ms, mono, 16 kHz. */
+  push(samples) {
+    if (this.#state.phase === "ended" || this.#leaving) return;
+    this.#store.push(littleEndian(samples));
+    this.#pump();
+  }
+
+  /** Send what is left, wait for the last final, and end. A second call ends without waiting. */
+  leave() {
+    if (this.#state.phase === "ended") return;
+    if (this.#leaving || !this.#everJoined) {
+      this.#end(this.#leaving ? "abandoned" : "left");
+      return;
+    }
+    this.#leaving = true;
+    this.#after("leave", LEAVE_DEADLINE_MS, () => this.#end("unconfirmed"));
+    this.#become({ phase: "finishing", retryAt: null });
+    if (this.#socket === null) this.#connect();
+    else this.#pump();
+  }
+
+  /** Do not wait for the next attempt. */
+  retryNow() {
+    if (this.#state.phase === "waiting") this.#connect();
+  }
+
+  // One connection
+
+  #connect() {
+    this.#cancel("retry");
+    if (!this.#leaving) this.#become({ phase: "connecting", again: this.#everJoined || this.#attempt > 0 });
+    const socket = this.#openSocket(this.#url);
+    socket.binaryType = "arraybuffer";
+    this.#socket = socket;
+    const current = () => this.#socket === socket;
+    socket.onopen = () => current() && this.#join();
+    socket.onmessage = ({ data }) => current() && this.#receive(data);
+    socket.onclose = () => current() && this.#connectionLost(null);
+    this.#after("join", JOIN_DEADLINE_MS, () => this.#connectionLost(null));
+  }
+
+  #join() {
+    this.#say({
+      type: "join",
+      ...(this.#session === null ? {} : { sessionId: this.#session.id }),
+      ...(this.#key === "" ? {} : { token: this.#key }),
+      role: "speaker",
+      language: this.#language,
+      format: { codec: "pcm_s16le", sampleRate: SAMPLE_RATE, channels: 1 },
+      framing: "rtp",
+      ...(this.#session === null
+        ? {}
+        : { resume: { token: this.#session.token, lastEventId: this.#lastEventId } }),
+    });
+  }
+
+  /**
+   * @param {number | null} retryAfter Seconds the server wants to be left alone for.
+   */
+  #connectionLost(retryAfter) {
+    this.#disconnect();
+    const now = this.#timers.now();
+    this.#lostAt ??= now;
+    if (this.#lastError !== null && !this.#lastError.retryable && FATAL.has(this.#lastError.code)) {
+      this.#end("closed", this.#lastError);
+      return;
+    }
+    if (now - this.#lostAt > GIVE_UP_MS) {
+      this.#end("unreachable");
+      return;
+    }
+    const ceiling = Math.min(BACKOFF_CAP_MS, BACKOFF_FIRST_MS * 2 ** this.#attempt++);
+    const delay = Math.max(this.#random() * ceiling, 1000 * (retryAfter ?? 0));
+    this.#become({ phase: this.#leaving ? "finishing" : "waiting", retryAt: now + delay });
+    this.#after("retry", delay, () => this.#connect());
+  }
+
+  #disconnect() {
+    const socket = this.#socket;
+    this.#socket = null;
+    this.#joined = false;
+    this.#leaveSent = false;
+    this.#paused = false;
+    for (const name of ["join", "ping", "pause", "pump"]) this.#cancel(name);
+    socket?.close();
+  }
+
+  /**
+   * @param {EndReason} reason
+   * @param {WireError | null} error
+   */
+  #end(reason, error = null) {
+    this.#disconnect();
+    for (const name of [...this.#pending.keys()]) this.#cancel(name);
+    this.#become({ phase: "ended", reason, error });
+  }
+
+  // Frames out
+
+  #pump() {
+    const socket = this.#socket;
+    if (!this.#joined || this.#paused || socket === null) return;
+    this.#refill();
+    this.#skipMissing();
+    while (this.#cursor < this.#store.end && this.#allowance >= 1 && socket.bufferedAmount < SOCKET_BYTES) {
+      const sequence = this.#cursor - this.#base;
+      const timestamp = sequence * FRAME_SAMPLES;
+      const payload = this.#store.at(this.#cursor);
+      socket.send(packet(payload, { sequence, timestamp, ssrc: this.#ssrc, payloadType: PAYLOAD_TYPE }));
+      this.#cursor++;
+      this.#allowance--;
+    }
+    if (this.#cursor < this.#store.end) {
+      if (!this.#pending.has("pump")) this.#after("pump", PUMP_EVERY_MS, () => this.#pump());
+    } else if (this.#leaving && !this.#leaveSent) {
+      this.#leaveSent = true;
+      this.#say({ type: "leave" });
+    }
+  }
+
+  #refill() {
+    const now = this.#timers.now();
+    const earned = ((now - this.#allowedAt) / 1000) * FRAMES_PER_SECOND * CATCH_UP;
+    this.#allowance = Math.min(BURST_FRAMES, this.#allowance + earned);
+    this.#allowedAt = now;
+  }
+
+  #skipMissing() {
+    const missing = this.#store.start - this.#cursor;
+    if (missing <= 0) return;
+    this.#cursor = this.#store.start;
+    this.#tell({ type: "lost", seconds: missing / FRAMES_PER_SECOND });
+  }
+
+  // Messages in
+
+  /** @param {unknown} data */
+  #receive(data) {
+    this.#lastMessageAt = this.#timers.now();
+    const message = parse(data);
+    switch (message["type"]) {
+      case "joined":
+        return this.#onJoined(message);
+      case "ack":
+        return this.#onAck(message["seq"]);
+      case "transcript":
+        return this.#onTranscript(message);
+      case "speaking":
+        if (this.#isNews(message)) this.#tell({ type: "speaking", active: message["active"] === true });
+        return;
+      case "error":
+        return this.#onError(readError(message));
+      case "closing":
+        if (message["reconnect"] !== true) this.#end("closed", this.#lastError);
+        return;
+      case "left":
+        if (message["participantId"] === this.#participantId) this.#onLeft(message["reason"]);
+        return;
+      default: // a newer server may say more
+    }
+  }
+
+  /** @param {Record<string, unknown>} message */
+  #onJoined({ sessionId, participantId, resumeToken, nextSeq }) {
+    this.#cancel("join");
+    const fresh = this.#session === null;
+    if (fresh) {
+      this.#lastEventId = 0;
+      this.#base = this.#everJoined ? Math.max(this.#store.start, this.#heard) : 0;
+      if (this.#everJoined) this.#tell({ type: "take", offset: this.#base / FRAMES_PER_SECOND, fresh: false });
+    }
+    this.#session = { id: String(sessionId), token: String(resumeToken) };
+    this.#participantId = String(participantId);
+    this.#everJoined = true;
+    this.#joined = true;
+    const wanted = typeof nextSeq === "number" && nextSeq >= 0 ? nextSeq : 0;
+    this.#cursor = Math.min(this.#base + wanted, this.#store.end);
+    this.#safe = this.#cursor;
+    this.#allowance = BURST_FRAMES;
+    this.#allowedAt = this.#timers.now();
+    this.#ping();
+    this.#become(this.#leaving ? { phase: "finishing", retryAt: null } : { phase: "live" });
+    this.#pump();
+  }
+
+  /** @param {unknown} seq */
+  #onAck(seq) {
+    if (typeof seq !== "number") return;
+    this.#safe = Math.max(this.#safe, this.#base + seq + 1);
+    this.#attempt = 0;
+    this.#lostAt = null;
+    this.#lastError = null;
+  }
+
+  /** @param {Record<string, unknown>} message */
+  #onTranscript(message) {
+    const result = readResult(message);
+    if (result === null || !this.#isNews(message)) return;
+    if (!result.isPartial) {
+      this.#heard = Math.max(this.#heard, this.#base + Math.floor(result.end * FRAMES_PER_SECOND));
+    }
+    this.#tell({ type: "result", result });
+  }
+
+  /** @param {unknown} reason Why the server says this stream is over. */
+  #onLeft(reason) {
+    if (this.#leaveSent) {
+      this.#end("left");
+    } else if (reason === "shutdown" || reason === "lost" || reason === "failed") {
+      this.#session = null;
+      this.#connectionLost(null);
+    } else {
+      this.#end("closed", this.#lastError);
+    }
+  }
+
+  /** @param {WireError} error */
+  #onError(error) {
+    this.#lastError = error;
+    if (!this.#joined) {
+      this.#onRefusal(error);
+    } else if (error.code === "rate_limited") {
+      this.#paused = true;
+      this.#after("pause", error.retryAfter === null ? PAUSE_MS : 1000 * error.retryAfter, () => {
+        this.#paused = false;
+        this.#cursor = this.#safe;
+        this.#pump();
+      });
+    } else {
+      this.#tell({ type: "error", error });
+    }
+  }
+
+  /** @param {WireError} error Why the server does not let this stream join. */
+  #onRefusal(error) {
+    if (this.#session !== null && FORGOTTEN.has(error.code)) {
+      this.#session = null;
+      this.#lastError = null;
+      this.#after("join", JOIN_DEADLINE_MS, () => this.#connectionLost(null));
+      this.#join();
+    } else if (this.#everJoined && error.retryable) {
+      this.#connectionLost(error.retryAfter);
+    } else {
+      this.#end("refused", error);
+    }
+  }
+
+  // Small things
+
+  /**
+   * Whether an event of the log was not told before.
+   *
+   * @param {Record<string, unknown>} message
+   */
+  #isNews({ eventId }) {
+    if (typeof eventId !== "number") return true;
+    if (eventId <= this.#lastEventId) return false;
+    this.#lastEventId = eventId;
+    return true;
+  }
+
+  #ping() {
+    this.#after("ping", PING_EVERY_MS, () => {
+      if (this.#timers.now() - this.#lastMessageAt > SILENT_SERVER_MS) {
+        this.#connectionLost(null);
+      } else {
+        this.#say({ type: "ping", t: Math.round(this.#timers.now()) });
+        this.#ping();
+      }
+    });
+  }
+
+  /** @param {object} message */
+  #say(message) {
+    this.#socket?.send(JSON.stringify(message));
+  }
+
+  /** @param {StreamState} state */
+  #become(state) {
+    this.#state = state;
+    this.#tell({ type: "state", state });
+  }
+
+  /**
+   * @param {string} name Of a timer; a newer one takes the place of an older one.
+   * @param {number} milliseconds
+   * @param {() => void} action
+   */
+  #after(name, milliseconds, action) {
+    this.#cancel(name);
+    const cancel = this.#timers.after(milliseconds, () => {
+      this.#pending.delete(name);
+      action();
+    });
+    this.#pending.set(name, cancel);
+  }
+
+  /** @param {string} name */
+  #cancel(name) {
+    this.#pending.get(name)?.();
+    this.#pending.delete(name);
+  }
+}
+
+/** Refusals of a resume after which only a new session helps. */
+const FORGOTTEN = new Set(["not_found", "conflict", "unauthorized", "forbidden"]);
+/** Errors after which the server does not take this stream back. */
+const FATAL = new Set(["duration_limit", "too_large", "unauthorized", "forbidden", "unsupported_format"]);
+
+/**
+ * @param {unknown} data
+ * @returns {Record<string, unknown>} Empty for what is not a JSON object.
+ */
+function parse(data) {
+  if (typeof data !== "string") return {};
+  try {
+    const value = JSON.parse(data);
+    return typeof value === "object" && value !== null ? value : {};
+  } catch {
+    return {};
+  }
+}
+
+const HOST_IS_LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+
+/**
+ * @param {Int16Array} samples
+ * @returns {Uint8Array}
+ */
+function littleEndian(samples) {
+  const bytes = new Uint8Array(samples.buffer, samples.byteOffset, samples.byteLength);
+  if (HOST_IS_LITTLE_ENDIAN) return bytes;
+  const swapped = new Uint8Array(bytes.length);
+  for (let i = 0; i < bytes.length; i += 2) {
+    swapped[i] = /** @type {number} */ (bytes[i + 1]);
+    swapped[i + 1] = /** @type {number} */ (bytes[i]);
+  }
+  return swapped;
+}
