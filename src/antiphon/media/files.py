@@ -1,151 +1,122 @@
-"""Whole audio files, decoded piece by piece.
+"""Whole audio files as blocks of PCM, each file decoded by a process of its own.
 
-Everything here blocks; run it in a worker thread. FFmpeg gets the bytes of one file and nothing else: it opens no path
-and no address itself, is told which of six containers to read, and decodes only the codecs listed below. Memory is
-bounded by the longest packet of the file, whatever a header claims.
+Containers are where hostile input does most harm: a small file can make FFmpeg allocate gigabytes, spin or crash. In a
+process of its own, under limits of memory and time, it harms nothing but itself.
 """
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import select
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import TracebackType
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, Self
 
-import av
-from av.audio.codeccontext import AudioCodecContext
-from av.audio.frame import AudioFrame
-from av.audio.stream import AudioStream
-from av.container import InputContainer
-from av.packet import Packet
-from av.stream import Discard
+from antiphon.errors import BadAudio, Internal, error_from_dict
+from antiphon.media.wire import HEADER, FileInfo
 
-from antiphon.errors import BadAudio, DurationLimit, UnsupportedFormat
-from antiphon.media import sniff
-from antiphon.media.downmix import downmix_weights, mono
-from antiphon.media.resample import MonoResampler, Samples
-from antiphon.media.source import ByteSource
+STALL_SECONDS = 30.0
+"""How long the decoder may take for its next block of a file that lies on a disk."""
 
-BLOCK_SECONDS = 0.5
-
-MAX_BAD_PACKETS = 50
-"""Packets in a row that cannot be read or decoded before the file counts as corrupt."""
-
-MIN_SAMPLE_RATE = 1_000
-MAX_SAMPLE_RATE = 768_000
-MAX_CHANNELS = 32
-MAX_ID3_TAGS = 16
-
-CODECS = frozenset(
-    {
-        "aac", "alac", "flac", "mp2", "mp3", "opus", "vorbis",
-        "adpcm_ima_wav", "adpcm_ms", "gsm_ms", "pcm_alaw", "pcm_mulaw",
-        "pcm_f32be", "pcm_f32le", "pcm_f64be", "pcm_f64le", "pcm_s8", "pcm_u8",
-        "pcm_s16be", "pcm_s16le", "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le",
-    }
-)  # fmt: skip
-"""Codecs taken, by FFmpeg's canonical names."""
-
-_DECODERS = CODECS | {"mp3float", "mp2float", "libopus", "libvorbis"}
-
-_OPTIONS = {
-    "protocol_whitelist": "none",
-    "codec_whitelist": ",".join(sorted(_DECODERS)),
-    "max_streams": "64",
-}
-_DEMUXER_OPTIONS = {"wav": {"max_size": "65536"}, "mov": {"enable_drefs": "0"}}
-
-# PyAV 18 frees the custom channel map of a frame twice. Of the codecs taken, only xHE-AAC gives frames one.
-_AAC_PROFILES = frozenset({None, "LC", "HE-AAC", "HE-AACv2", "Main", "SSR", "LTP", "LD", "ELD"})
-
-# What PyAV raises for a file's faults: FFmpeg's own errors, and its own on values out of range.
-_FAULTS = (av.FFmpegError, ValueError, OverflowError)
-
-
-@dataclass(frozen=True, slots=True)
-class FileInfo:
-    """What the header of a file says.
-
-    Attributes:
-        container: ``wav``, ``flac``, ``mp3``, ``mp4``, ``ogg``, ``webm`` or ``matroska``.
-        codec: FFmpeg's canonical name, such as ``aac`` or ``pcm_s16le``.
-        sample_rate: Hertz, before conversion.
-        channels: Before conversion.
-        duration: Seconds, None where the file does not say. A claim or an estimate: never a limit.
-    """
-
-    container: str
-    codec: str
-    sample_rate: int
-    channels: int
-    duration: float | None
+# The decoder is shown nothing of the server's settings and secrets.
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV")
+_ENVIRONMENT_PREFIXES = ("PYTHON", "LC_", "LD_", "DYLD_")
 
 
 class FileDecoder:
     """The first audio track of a file as blocks of mono PCM.
 
-    A context manager, to be iterated once::
+    A context manager, to be entered and iterated once. Only the constructor does not block: run the rest in a worker
+    thread. Threads may take turns, and :meth:`close` may come from any at any time::
 
         with FileDecoder(path, max_seconds=3600) as decoder:
             for block in decoder:
                 ...
 
     Each block is mono s16le at ``sample_rate``, half a second long but for the last. Gaps between timestamps are not
-    filled. A last packet that is cut short is left out without an error, as players do.
+    filled. A last packet that is cut short is left out without an error, as players do. The decoder runs ahead of the
+    reader by no more than two seconds at 16 kHz.
 
     Args:
-        source: A path, or a file open for reading bytes, which is read from where it stands and left open. A pipe will
-            do, but for MP4 files with their index at the end.
+        source: A path, or a file open for reading bytes, which is read from where it stands and left open, its position
+            undefined. A pipe will do, but for MP4 files with their index at the end. What is not backed by a
+            descriptor, such as ``io.BytesIO``, is first copied to a temporary file.
         sample_rate: Hertz of what comes out.
         max_seconds: Longest audio taken, counted in decoded samples.
+        stall_seconds: Longest wait for the header and for each block; a pipe is waited for without end.
 
     Raises:
-        BadAudio: Empty, not audio, truncated or corrupt: from the constructor, or while iterating, when the message
-            says how many seconds were decoded before the fault.
+        BadAudio: Empty, not audio, truncated or corrupt, or made to exhaust the decoder: on entering, or while
+            iterating, when the message says how many seconds were decoded before the fault.
         UnsupportedFormat: A container or codec that is not taken, no audio track, an absurd sample rate or channel
             count.
         DurationLimit: More than ``max_seconds``, while iterating.
+        Internal: The decoder could not be started or failed by its own fault.
         OSError: The source cannot be read.
     """
 
     def __init__(
-        self, source: str | os.PathLike[str] | BinaryIO, *, sample_rate: int = 16_000, max_seconds: float
+        self,
+        source: str | os.PathLike[str] | BinaryIO,
+        *,
+        sample_rate: int = 16_000,
+        max_seconds: float,
+        stall_seconds: float = STALL_SECONDS,
     ) -> None:
+        self._source = source
         self._sample_rate = sample_rate
         self._max_seconds = max_seconds
-        self._container: InputContainer | None = None
-        self._owned: BinaryIO | None = None
-        if isinstance(source, (str, os.PathLike)):
-            self._owned = open(source, "rb")  # noqa: SIM115 - closed by close()
-        try:
-            self._source = ByteSource(self._owned or cast(BinaryIO, source))
-            self._kind = _identify(self._source)
-            self._container = self._open()
-            self._stream = self._first_audio(self._container)
-            self._weights, self._info = self._prepare(self._container)
-        except BaseException:
-            self.close()
-            raise
-        self._length = _Length(max_seconds)
-        self._faults = 0
-        self._spoilt = False
+        self._stall_seconds: float | None = stall_seconds
+        self._received = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._info: FileInfo | None = None
+        self._closed = False
+        self._reading = threading.Lock()  # held while the pipe is read, so that close() leaves it open so long
 
     @property
     def info(self) -> FileInfo:
-        """What the header says, known before anything is decoded."""
+        """What the header says, known inside the ``with`` block before anything is decoded."""
+        if self._info is None:
+            raise ValueError("the decoder has not been entered")
         return self._info
 
     def close(self) -> None:
-        """Let go of everything; harmless when repeated. Not to be called while another thread iterates."""
-        container, self._container = self._container, None
-        if container is not None:
-            container.close()
-        owned, self._owned = self._owned, None
-        if owned is not None:
-            owned.close()
+        """End the decoder, wherever it is. Harmless when repeated; may come from another thread than the reader's."""
+        self._closed = True
+        process = self._process
+        if process is None:
+            return
+        process.kill()
+        with self._reading:
+            assert process.stdout is not None  # noqa: S101
+            process.stdout.close()
+            process.wait()
 
     def __enter__(self) -> Self:
+        if self._closed or self._process is not None:
+            raise ValueError("a decoder is entered once")
+        file, offset, ours = _on_descriptor(self._source)
+        try:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                self._stall_seconds = None
+            self._process = _start(file, self._sample_rate, self._max_seconds, offset)
+        finally:
+            if ours:
+                file.close()
+        try:
+            _, payload = self._receive(self._process)
+        except BaseException:
+            self.close()
+            raise
+        self._info = FileInfo(**json.loads(payload))
         return self
 
     def __exit__(
@@ -154,215 +125,97 @@ class FileDecoder:
         self.close()
 
     def __iter__(self) -> Iterator[bytes]:
-        size = 2 * max(1, round(self._sample_rate * BLOCK_SECONDS))
-        ready = bytearray()
-        for pcm in self._converted():
-            ready += pcm
-            while len(ready) >= size:
-                yield bytes(ready[:size])
-                del ready[:size]
-        if ready:
-            yield bytes(ready)
-
-    # Opening
-
-    def _open(self) -> InputContainer:
-        demuxer = self._kind.demuxer
-        options = _OPTIONS | _DEMUXER_OPTIONS.get(demuxer, {}) | {"format_whitelist": demuxer}
-        try:
-            return av.open(self._source, "r", format=demuxer, container_options=options, metadata_errors="replace")
-        except _FAULTS as error:
-            raise self._source.failure or self._broken_header() from error
-
-    def _broken_header(self) -> BadAudio:
-        if self._kind.demuxer == "mov" and not self._source.seekable():
-            return BadAudio(
-                "this MP4 is truncated, or has its index at the end and cannot be read from a pipe; send it as a"
-                " file, or write it with the index first (ffmpeg -movflags +faststart)"
-            )
-        return BadAudio(
-            f"the file begins as {self._kind.name} and is truncated or corrupt: no audio was found in it (0.0 seconds"
-            " decoded); export it again and send that"
-        )
-
-    def _first_audio(self, container: InputContainer) -> AudioStream:
-        chosen: AudioStream | None = None
-        for stream in container.streams:
-            if chosen is None and isinstance(stream, AudioStream):
-                chosen = stream
-            else:
-                stream.discard = Discard.all
-        if chosen is None:
-            kinds = sorted({stream.type for stream in container.streams})
-            if not kinds:
-                raise self._broken_header()
-            raise UnsupportedFormat(f"the file has no audio track, only {', '.join(kinds)}; send one with sound")
-        return chosen
-
-    def _prepare(self, container: InputContainer) -> tuple[Samples, FileInfo]:
-        stream = self._stream
-        context = cast(AudioCodecContext | None, stream.codec_context)
-        codec = context.codec.canonical_name if context is not None else "something that is not known here"
-        if context is None or codec not in CODECS:
-            raise UnsupportedFormat(f"the audio is coded as {codec}, which is not taken; send {sniff.ACCEPTED}")
-        if codec == "aac" and context.profile not in _AAC_PROFILES:
-            raise UnsupportedFormat(f"AAC of profile {context.profile} is not taken; send AAC-LC")
-        names = _detach_layout(context)
-        try:
-            context.open(strict=False)
-        except _FAULTS as error:
-            raise self._broken_header() from error
-        duration = None
-        if stream.duration is not None and stream.time_base is not None:
-            duration = float(stream.duration * stream.time_base)
-        elif container.duration is not None:
-            duration = container.duration / av.time_base
-        info = FileInfo(
-            container=self._kind.name,
-            codec=codec,
-            sample_rate=context.sample_rate,
-            channels=len(names),
-            duration=duration if duration is not None and duration > 0 else None,
-        )
-        return downmix_weights(names), info
-
-    # Decoding
-
-    def _converted(self) -> Iterator[bytes]:
-        rate = 0
-        resampler: MonoResampler | None = None
-        for frame in self._frames():
-            channels = frame.layout.nb_channels
-            if frame.sample_rate != rate or channels != len(self._weights):
-                _check_shape(frame.sample_rate, channels)
-            if channels != len(self._weights):
-                self._weights = downmix_weights([""] * channels)
-            if resampler is None or frame.sample_rate != rate:
-                if resampler is not None:
-                    yield resampler.flush()
-                rate = frame.sample_rate
-                resampler = MonoResampler(rate, self._sample_rate)
-            self._length.add(frame.samples, rate)
-            yield resampler.push(mono(frame, self._weights))
-        if resampler is not None:
-            yield resampler.flush()
-
-    def _frames(self) -> Iterator[AudioFrame]:
-        """Decoded frames that hold samples; a fault is passed over unless too many follow one another."""
-        sound = False
-        for packet in self._packets():
-            if self._info.codec == "aac" and packet.has_sidedata("new_extradata"):
-                raise UnsupportedFormat(
-                    f"the AAC stream changes its configuration after {self._length.seconds:.1f} seconds, which is"
-                    " not taken; export it again as one stream"
-                )
-            try:
-                frames = packet.decode()
-            except _FAULTS as error:
-                self._fault(error)
-                continue
-            self._faults = 0
-            for frame in frames:
-                if frame.samples:
-                    sound = True
-                    yield frame
-        if self._source.failure is not None:
-            raise self._source.failure
-        if not sound:
-            if self._spoilt:
-                raise self._broken_header()
-            raise BadAudio(f"the {self._info.container} file holds no sound; send one that does")
-
-    def _packets(self) -> Iterator[Packet[AudioStream]]:
-        """The packets of the track; where reading fails it goes on behind the fault."""
-        demuxer: Iterator[Packet[AudioStream]] | None = None
-        # PyAV reads freed memory where a demuxer is asked for more after its container was closed.
-        while self._container is not None:
-            if demuxer is None:
-                demuxer = self._container.demux(self._stream)
-            try:
-                packet = next(demuxer, None)
-            except _FAULTS as error:
-                self._fault(error)
-                demuxer = None
-                continue
-            if packet is None:
+        while self._process is not None:
+            kind, payload = self._receive(self._process)
+            if kind == b"Z":
                 return
-            self._source.progressed()
-            yield packet
-        raise ValueError("the decoder is closed")
+            self._received += len(payload)
+            yield payload
+        raise ValueError("the decoder has not been entered")
 
-    def _fault(self, error: Exception) -> None:
-        if self._source.failure is not None:
-            raise self._source.failure from error
-        self._spoilt = True
-        self._faults += 1
-        if self._faults > MAX_BAD_PACKETS:
-            raise BadAudio(
-                f"the file is truncated or corrupt after {self._length.seconds:.1f} seconds: {self._faults} packets"
-                " in a row could not be decoded; export it again and send that"
-            ) from error
+    def _receive(self, process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+        """The next message that is not an error."""
+        with self._reading:
+            if self._closed:
+                raise ValueError("the decoder is closed")
+            kind, size = HEADER.unpack(self._read(process, HEADER.size))
+            payload = self._read(process, size)
+        if kind == b"E":
+            raise error_from_dict(json.loads(payload))
+        if kind == b"O":
+            raise OSError(*json.loads(payload))
+        if kind == b"X":
+            raise Internal("the file decoder failed; the server's log says more") from RuntimeError(payload.decode())
+        return kind, payload
 
-
-class _Length:
-    """Seconds decoded so far, counted in samples, over changes of the sample rate."""
-
-    def __init__(self, limit: float) -> None:
-        self._limit = limit
-        self._before = 0.0
-        self._samples = 0
-        self._rate = 1
+    def _read(self, process: subprocess.Popen[bytes], size: int) -> bytes:
+        assert process.stdout is not None  # noqa: S101
+        descriptor = process.stdout.fileno()
+        waiter = select.poll()  # select() takes no descriptor above 1023
+        waiter.register(descriptor, select.POLLIN)
+        timeout = None if self._stall_seconds is None else self._stall_seconds * 1000
+        data = bytearray()
+        while len(data) < size:
+            if not waiter.poll(timeout):
+                raise BadAudio(
+                    f"after {self._seconds:.1f} seconds of audio nothing came out of the file for"
+                    f" {self._stall_seconds:g} seconds: it is corrupt, or the server overloaded; export it again, or"
+                    " try once more"
+                )
+            some = os.read(descriptor, size - len(data))
+            if not some:
+                raise self._died(process.wait())
+            data += some
+        return bytes(data)
 
     @property
-    def seconds(self) -> float:
-        return self._before + self._samples / self._rate
+    def _seconds(self) -> float:
+        return self._received / (2 * self._sample_rate)
 
-    def add(self, samples: int, rate: int) -> None:
-        if rate != self._rate:
-            self._before, self._samples, self._rate = self.seconds, 0, rate
-        self._samples += samples
-        if self.seconds > self._limit:
-            raise DurationLimit(
-                f"the audio is longer than {self._limit:g} seconds, the most that is taken; send it in shorter files"
+    def _died(self, status: int) -> Exception:
+        if self._closed:
+            return ValueError("the decoder is closed")
+        if status < 0:
+            return BadAudio(
+                f"the file is corrupt: after {self._seconds:.1f} seconds the decoder broke down on it"
+                f" (signal {-status}); export it again and send that"
             )
+        return Internal(f"the file decoder ended with status {status}; the server's log says more")
 
 
-def _identify(source: ByteSource) -> sniff.Container:
-    """Find the container and let the source begin with it; tags before it, with their pictures, are passed over."""
-    if not source.peek(1):
-        raise BadAudio("the file is empty; send one with sound in it")
-    for _ in range(MAX_ID3_TAGS):
-        tag = sniff.id3_size(source.peek(sniff.SHORT_HEAD))
-        if not tag:
-            break
-        source.skip(tag)
-    if not source.peek(1):
-        raise BadAudio("the file holds an ID3 tag and no sound, or is truncated; send one with sound in it")
-    found = sniff.by_signature(source.peek(sniff.SHORT_HEAD)) or sniff.by_frames(source.peek(sniff.LONG_HEAD))
-    if found is None:
-        raise sniff.refusal(source.peek(sniff.LONG_HEAD))
-    source.skip(found.offset)
-    return found
+def _on_descriptor(source: str | os.PathLike[str] | BinaryIO) -> tuple[BinaryIO, int, bool]:
+    """The source as something with a descriptor, the offset where it begins, and whether it is ours to close."""
+    if isinstance(source, (str, os.PathLike)):
+        return open(source, "rb"), 0, True
+    # Not whatever has a fileno(): that of a gzip.GzipFile, for one, leads to other bytes.
+    if isinstance(getattr(source, "raw", source), io.FileIO):
+        if not source.seekable():
+            return source, 0, False
+        if source.writable():
+            source.flush()
+        return source, source.tell(), False
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the caller
+    try:
+        shutil.copyfileobj(source, copy)
+        copy.flush()
+    except BaseException:
+        copy.close()
+        raise
+    return copy, 0, True
 
 
-def _detach_layout(context: AudioCodecContext) -> list[str]:
-    """The names of the channels, whose layout the decoder is made to forget.
-
-    PyAV 18 shares the memory of a custom channel map between the context, each frame and every layout object read
-    from them, and each of them frees it. ``layout`` here stays the only owner; frames get a plain count.
-    """
-    layout = context.layout
-    count = layout.nb_channels
-    if count:
-        context.layout = f"{count}C"
-    _check_shape(context.sample_rate, count)
-    return [channel.name for channel in layout.channels]
-
-
-def _check_shape(sample_rate: int, channels: int) -> None:
-    if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE:
-        raise UnsupportedFormat(
-            f"the file claims {sample_rate} samples a second; send {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}"
-        )
-    if not 1 <= channels <= MAX_CHANNELS:
-        raise UnsupportedFormat(f"the file claims {channels} channels; send 1 to {MAX_CHANNELS}")
+def _start(file: BinaryIO, sample_rate: int, max_seconds: float, offset: int) -> subprocess.Popen[bytes]:
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _ENVIRONMENT or name.startswith(_ENVIRONMENT_PREFIXES)
+    }
+    return subprocess.Popen(  # noqa: S603 - three numbers are all that comes from outside
+        # -P: a module of the working directory must not stand in for one of ours.
+        [sys.executable, "-P", "-m", "antiphon.media.worker", str(sample_rate), str(max_seconds), str(offset)],
+        stdin=file,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        env=environment | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        process_group=0,  # Ctrl-C is for the one who reads, who then closes this
+    )

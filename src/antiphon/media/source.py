@@ -11,6 +11,9 @@ STALL_BYTES = 64 * 1024 * 1024
 """Least number of bytes that may be read in a row without one audio packet coming out of them."""
 
 
+_MOST_AT_ONCE = 256 * 1024  # a header may ask for gigabytes that the file does not have
+
+
 class ByteSource:
     """A read-only file that begins where its container begins.
 
@@ -81,7 +84,7 @@ class ByteSource:
         if self.failure is not None:
             return b""
         try:
-            data = self._take(size)
+            data = self._take(min(size, _MOST_AT_ONCE))
         except Exception as error:  # noqa: BLE001 - told to the caller by the decoder, outside of FFmpeg
             self.failure = error
             return b""

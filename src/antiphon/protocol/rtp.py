@@ -59,13 +59,13 @@ def parse_rtp(data: bytes) -> RtpPacket:
         if begin + 4 > end:
             raise BadMessage(f"the RTP header extension at byte {begin} is cut off")
         begin += 4 + 4 * int.from_bytes(data[begin + 2 : begin + 4], "big")
-    if first & 0x20 and end > begin:
-        padding = data[-1]
+    if begin > end:
+        raise BadMessage(f"the RTP header says it is {begin} bytes long, the packet has {end}")
+    if first & 0x20:
+        padding = data[-1] if end > begin else 0
         if not 1 <= padding <= end - begin:
             raise BadMessage(f"the last byte says {padding} bytes of RTP padding, there are {end - begin}")
         end -= padding
-    if begin > end:
-        raise BadMessage(f"the RTP header says it is {begin} bytes long, the packet has {end}")
     return RtpPacket(sequence_number, timestamp, ssrc, bool(second & 0x80), second & 0x7F, data[begin:end])
 
 
@@ -111,8 +111,7 @@ class SequenceReceiver:
         self._next: int | None = None
         self._timestamp = 0
         self._transit: float | None = None
-        self._held: dict[int, tuple[int, bytes, int]] = {}
-        self._held_since = 0.0
+        self._held: dict[int, tuple[int, bytes, int, float]] = {}
 
     @property
     def next_seq(self) -> int:
@@ -158,32 +157,37 @@ class SequenceReceiver:
         if seq in self._held:
             self.stats.duplicates += 1
             return []
-        if ahead and not self._held:
-            self._held_since = now
         if self._held and seq < max(self._held):
             self.stats.reordered += 1
-        self._held[seq] = (timestamp, payload, samples)
+        self._held[seq] = (timestamp, payload, samples, now)
         ready = self._release()
-        if self._held and (len(self._held) >= REORDER_PACKETS or now - self._held_since >= REORDER_SECONDS):
-            ready += self.flush()
+        while self._held and (
+            len(self._held) >= REORDER_PACKETS
+            or now - min(arrived for *_, arrived in self._held.values()) >= REORDER_SECONDS
+        ):
+            ready += self._give_up()
         return ready
 
     def flush(self) -> list[Ready]:
         """Give up what is missing and release what waits for it."""
         ready: list[Ready] = []
         while self._held:
-            first = min(self._held)
-            assert self._next is not None  # noqa: S101
-            self.stats.lost += first - self._next
-            self._next = first
-            ready += self._release()
+            ready += self._give_up()
         return ready
+
+    def _give_up(self) -> list[Ready]:
+        """Wait no longer for what is missing before the first packet that waits."""
+        first = min(self._held)
+        assert self._next is not None  # noqa: S101
+        self.stats.lost += first - self._next
+        self._next = first
+        return self._release()
 
     def _release(self) -> list[Ready]:
         ready: list[Ready] = []
         assert self._next is not None  # noqa: S101
         while (held := self._held.pop(self._next, None)) is not None:
-            timestamp, payload, samples = held
+            timestamp, payload, samples, _ = held
             jump = (timestamp - self._timestamp) & 0xFFFFFFFF
             ready.append(Ready(payload, jump if jump <= self._max_gap else 0))
             self._timestamp = (timestamp + samples) & 0xFFFFFFFF

@@ -191,14 +191,13 @@ class SessionManager:
             False where some were still running and had to be ended.
         """
         self._draining = True
-        until = self.clock.monotonic() + deadline
         for participant in self.participants():
             if not participant.attached:
                 self._background(participant.finish("lost"))
-        while self._streams and (left := until - self.clock.monotonic()) > 0:
-            self._released.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(deadline):
+                while self._streams:
+                    self._released.clear()
                     await self._released.wait()
         rest = self.participants()
         if rest:

@@ -144,7 +144,7 @@ class Participant:
             )
         if self._seconds + seconds > self._limits.max_session_s:
             raise DurationLimit(
-                f"a stream may last {self._limits.max_session_s:.0f} s of audio; stop this one and start another"
+                f"a stream may last {self._limits.max_session_s:g} s of audio; stop this one and start another"
             )
         if self.ended or self._finishing:
             raise Conflict("this stream has ended; start a new one")

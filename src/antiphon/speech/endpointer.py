@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pocketsphinx import Vad
 
 FRAME_MS = 20
+WARM_UP_MS = 160
+"""The detector learns the noise from the first frames and takes them for speech meanwhile; they do not count, but are
+short enough to be in the pre-roll of whoever speaks at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class Endpointer:
         onset = max(1, options.onset_ms // FRAME_MS)
         self._onset = onset
         self._recent: deque[bool] = deque(maxlen=2 * onset)
+        self._warm_up = WARM_UP_MS // FRAME_MS
         self._silence_frames = max(1, options.silence_ms // FRAME_MS)
         self._tail_frames = min(self._silence_frames, options.tail_ms // FRAME_MS)
         self._max_samples = int(options.max_utterance_s * sample_rate)
@@ -143,6 +147,9 @@ class Endpointer:
 
     def _wait(self, frame: bytes, voiced: bool, speech: list[bytes], events: list[SpeechEvent]) -> None:
         self._preroll.append(frame)
+        if self._warm_up:
+            self._warm_up -= 1
+            return
         self._recent.append(voiced)
         if voiced and sum(self._recent) >= self._onset:
             self._speaking = True

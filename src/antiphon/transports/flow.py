@@ -9,7 +9,6 @@ from typing import Generic, TypeVar
 
 from antiphon.errors import AntiphonError, TooLarge
 
-
 Message = TypeVar("Message")
 
 

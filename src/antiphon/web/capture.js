@@ -62,7 +62,7 @@ export async function listMicrophones() {
  * @typedef {object} CaptureOptions
  * @property {LiveSource} source
  * @property {string} deviceId Microphone to use; "" for the system's choice.
- * @property {(samples: Int16Array, peak: number) => void} onFrame 20 ms of sound and its peak, 0 to 1.
+ * @property {(samples: Int16Array, level: number) => void} onFrame 20 ms of sound and its root mean square, 0 to 1.
  * @property {(problem: CaptureProblem) => void} onEnd The source ceased; not called for `stop`.
  * @property {(muted: boolean) => void} onMuted The system holds the sound back, or gives it again.
  */
@@ -105,7 +105,7 @@ export class Capture {
     if (problem !== null) throw new CaptureError(problem);
     const media = await (source === "tab" ? shareTab() : openMicrophone(deviceId));
     try {
-      const graph = await openGraph(media, onFrame);
+      const graph = await openGraph(media, onFrame, () => onEnd("capture_failed"));
       const ended = source === "tab" ? "sharing_ended" : "device_gone";
       for (const track of media.getTracks()) {
         if (track.readyState === "ended") throw new CaptureError(ended);
@@ -192,9 +192,10 @@ function refusal(error) {
 /**
  * @param {MediaStream} media
  * @param {CaptureOptions["onFrame"]} onFrame
+ * @param {() => void} onFailure
  * @returns {Promise<Graph>}
  */
-async function openGraph(media, onFrame) {
+async function openGraph(media, onFrame, onFailure) {
   const { context, source } = await connectSource(media);
   await context.audioWorklet.addModule(new URL("./worklet.js", import.meta.url));
   const node = new AudioWorkletNode(context, "antiphon-capture", {
@@ -204,8 +205,9 @@ async function openGraph(media, onFrame) {
   let finished = () => undefined;
   node.port.onmessage = ({ data }) => {
     if (data === null) finished();
-    else onFrame(data.samples, data.peak);
+    else onFrame(data.samples, data.level);
   };
+  node.onprocessorerror = onFailure;
   source.connect(node);
   node.connect(context.destination); // silent: the processor writes nothing; unconnected nodes may not be run
   context.onstatechange = () => {

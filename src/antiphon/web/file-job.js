@@ -2,16 +2,17 @@
  * A whole file to the server's `/v1/transcribe`, and its captions back as server-sent events.
  */
 
-import { keyHeaders } from "./server.js";
 import { readEvents } from "./sse.js";
-import { readError, systemTimers } from "./stream.js";
+import { Backoff, systemTimers } from "./timing.js";
 import { readResult } from "./transcript.js";
+import { keyHeaders, parseObject, readError } from "./wire.js";
 
 const JOB_HEADER = "X-Antiphon-Job";
 /** Three times what the server lets pass between two signs of life. */
 const SILENT_SERVER_MS = 45_000;
-const RETRIES = 5;
 const BACKOFF_FIRST_MS = 500;
+const BACKOFF_CAP_MS = 8_000;
+const GIVE_UP_MS = 60_000;
 
 /** @typedef {import("./messages.js").Problem} Problem */
 
@@ -37,7 +38,7 @@ export class FileJob {
   #key;
   #tell;
   #timers;
-  #random;
+  #backoff;
   #id = "";
   #lastEventId = "";
   #finished = false;
@@ -48,7 +49,7 @@ export class FileJob {
    * @param {string | URL} options.base Address of the server.
    * @param {string} [options.key] Access key; "" for none.
    * @param {(event: JobEvent) => void} options.tell
-   * @param {import("./stream.js").Timers} [options.timers]
+   * @param {import("./timing.js").Timers} [options.timers]
    * @param {() => number} [options.random] 0 to 1.
    */
   constructor({ base, key = "", tell, timers = systemTimers, random = Math.random }) {
@@ -56,7 +57,12 @@ export class FileJob {
     this.#key = key;
     this.#tell = tell;
     this.#timers = timers;
-    this.#random = random;
+    this.#backoff = new Backoff({
+      first: BACKOFF_FIRST_MS,
+      cap: BACKOFF_CAP_MS,
+      giveUp: GIVE_UP_MS,
+      random,
+    });
   }
 
   /** Give the job up, here and on the server. */
@@ -86,17 +92,17 @@ export class FileJob {
     let request = { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } };
     /** @type {URL} */
     let address = url;
-    for (let attempt = 0; !this.#finished; attempt++) {
+    while (!this.#finished) {
       try {
         await this.#listen(address, request);
+        if (this.#finished) break;
       } catch (error) {
         if (this.#cancelled.signal.aborted) return "cancelled";
         if (error instanceof JobError) throw error;
-        if (this.#id === "" || attempt >= RETRIES) throw new JobError({ code: "unreachable" });
       }
-      if (this.#finished) break;
-      if (this.#id === "" || attempt >= RETRIES) throw new JobError({ code: "unreachable" });
-      await this.#pause(this.#random() * BACKOFF_FIRST_MS * 2 ** attempt);
+      const delay = this.#id === "" ? null : this.#backoff.failed(this.#timers.now(), 0);
+      if (delay === null) throw new JobError({ code: "unreachable" });
+      await this.#pause(delay);
       address = this.#address("/v1/transcribe/");
       request = { headers: { Accept: "text/event-stream", "Last-Event-ID": this.#lastEventId || "0" } };
     }
@@ -125,6 +131,7 @@ export class FileJob {
       this.#tell({ type: "accepted" });
       heard();
       for await (const event of readEvents(response.body, heard)) {
+        this.#backoff.succeeded();
         this.#lastEventId = event.id;
         this.#take(event.type, event.data);
         if (this.#finished) return;
@@ -139,18 +146,12 @@ export class FileJob {
    * @param {string} data
    */
   #take(type, data) {
-    /** @type {unknown} */
-    let wire;
-    try {
-      wire = JSON.parse(data);
-    } catch {
-      return; // a newer server may send what this page cannot read
-    }
+    const wire = parseObject(data);
     if (type === "partial" || type === "final") {
       const result = readResult(wire);
       if (result !== null) this.#tell({ type: "result", result });
     } else if (type === "progress") {
-      const { done, total } = /** @type {Record<string, unknown>} */ (wire);
+      const { done, total } = wire;
       if (typeof done === "number") {
         this.#tell({ type: "progress", done, total: typeof total === "number" ? total : null });
       }

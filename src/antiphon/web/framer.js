@@ -5,14 +5,14 @@
 /**
  * @typedef {object} Frame
  * @property {Int16Array} samples Mono, in the byte order of the machine.
- * @property {number} peak Highest absolute sample, 0 to 1.
+ * @property {number} level Root mean square, 0 to 1.
  */
 
 /** Cuts a stream of samples into frames of equal length. */
 export class Framer {
   #pending;
   #filled = 0;
-  #peak = 0;
+  #power = 0;
   #emit;
 
   /**
@@ -28,7 +28,7 @@ export class Framer {
   push(samples) {
     for (const sample of samples) {
       const value = Math.max(-1, Math.min(1, sample || 0));
-      this.#peak = Math.max(this.#peak, Math.abs(value));
+      this.#power += value * value;
       this.#pending[this.#filled++] = Math.round(value * (value < 0 ? 0x8000 : 0x7fff));
       if (this.#filled === this.#pending.length) this.#flush();
     }
@@ -42,10 +42,12 @@ export class Framer {
   }
 
   #flush() {
-    this.#emit({ samples: this.#pending, peak: this.#peak });
-    this.#pending = new Int16Array(this.#pending.length);
+    const level = Math.sqrt(this.#power / this.#pending.length);
+    const frame = { samples: this.#pending, level };
+    this.#pending = new Int16Array(frame.samples.length); // before it is emitted: whoever gets it may transfer it
     this.#filled = 0;
-    this.#peak = 0;
+    this.#power = 0;
+    this.#emit(frame);
   }
 }
 

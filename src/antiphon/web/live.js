@@ -5,7 +5,7 @@
 import { Capture, CaptureError } from "./capture.js";
 import { CaptionStream, FRAMES_PER_SECOND } from "./stream.js";
 
-const SILENT_PEAK = 2 / 0x8000;
+const SILENT_LEVEL = 1 / 0x8000;
 const SILENT_FRAMES = 5 * FRAMES_PER_SECOND;
 
 /** @typedef {import("./capture.js").CaptureProblem} CaptureProblem */
@@ -16,7 +16,7 @@ const SILENT_FRAMES = 5 * FRAMES_PER_SECOND;
  *
  * @typedef {import("./stream.js").StreamEvent
  *   | {type: "captured", label: string}
- *   | {type: "level", peak: number}
+ *   | {type: "level", level: number}
  *   | {type: "problem", code: CaptureProblem}
  *   | {type: "hint", code: "muted" | "silence", active: boolean}} LiveEvent
  */
@@ -59,7 +59,7 @@ export class LiveSession {
     try {
       const capture = await Capture.open({
         ...this.#options,
-        onFrame: (samples, peak) => this.#onFrame(samples, peak),
+        onFrame: (samples, level) => this.#onFrame(samples, level),
         onEnd: (code) => {
           if (this.#stopped) return;
           this.#tell({ type: "problem", code });
@@ -99,13 +99,13 @@ export class LiveSession {
 
   /**
    * @param {Int16Array} samples
-   * @param {number} peak
+   * @param {number} level
    */
-  #onFrame(samples, peak) {
+  #onFrame(samples, level) {
     this.frames++;
     this.#stream.push(samples);
-    this.#tell({ type: "level", peak });
-    this.#quietFrames = peak > SILENT_PEAK ? 0 : this.#quietFrames + 1;
+    this.#tell({ type: "level", level });
+    this.#quietFrames = level > SILENT_LEVEL ? 0 : this.#quietFrames + 1;
     const silent = this.#quietFrames >= SILENT_FRAMES;
     if (silent !== this.#silent && this.#options.source === "microphone") {
       this.#silent = silent;

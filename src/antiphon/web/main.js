@@ -57,9 +57,13 @@ const view = new CaptionsView({
 let live = null;
 /** @type {StreamState} */
 let streamState = { phase: "idle" };
+/** Where the live session begins on the transcript's timeline, in seconds. */
+let liveBase = 0;
 /** @type {FileJob | null} */
 let job = null;
 let maxUploadBytes = Infinity;
+/** Where the transcript on the page comes from, and whether it was saved as it stands. */
+const shown = { from: /** @type {Source} */ ("microphone"), saved: true, warned: false, replace: false };
 /** What "Undo" brings back. @type {import("./transcript.js").Line[]} */
 let cleared = [];
 
@@ -81,6 +85,7 @@ function showTranscript() {
   view.show(transcript, waiting ? "Listening…" : "");
   ui.empty.hidden = live !== null || job !== null || !transcript.isEmpty;
   const without = transcript.isEmpty;
+  document.body.toggleAttribute("data-words", !without);
   for (const button of document.querySelectorAll("button[data-format]")) {
     /** @type {HTMLButtonElement} */ (button).disabled = without;
   }
@@ -88,6 +93,36 @@ function showTranscript() {
   if (!without) cleared = [];
   ui.clear.disabled = without && cleared.length === 0;
   ui.clear.textContent = cleared.length > 0 ? "Undo clear" : "Clear";
+}
+
+/**
+ * Live sound goes on below the live sound before it; a file has its own timeline and needs an empty page.
+ *
+ * @param {Source} from
+ * @returns {boolean} Whether there is room; else the user was told what will be lost.
+ */
+function makeRoom(from) {
+  const replace = !transcript.isEmpty && (from === "file" || shown.from === "file");
+  if (replace && !shown.saved && !shown.warned) {
+    shown.warned = true;
+    tellProblem({ code: "unsaved" }, "status");
+    return false;
+  }
+  Object.assign(shown, { warned: false, replace });
+  return true;
+}
+
+/**
+ * The new sound is there, and what it replaces may go.
+ *
+ * @param {Source} from
+ * @returns {number} Where it begins on the transcript's timeline, in seconds.
+ */
+function takeRoom(from) {
+  if (shown.replace) transcript.clear();
+  cleared = [];
+  Object.assign(shown, { from, replace: false });
+  return transcript.end;
 }
 
 function fileName() {
@@ -101,6 +136,7 @@ for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (document.quer
   button.addEventListener("click", () => {
     const { mime, write } = EXPORTS[format];
     saveAs(`${fileName()}.${format}`, mime, write(transcript.lines));
+    shown.saved = true;
   });
 }
 
@@ -108,6 +144,7 @@ ui.copy.hidden = !("clipboard" in navigator);
 ui.copy.addEventListener("click", async () => {
   try {
     await navigator.clipboard.writeText(toText(transcript.lines));
+    shown.saved = true;
     ui.copy.textContent = "Copied";
   } catch {
     ui.copy.textContent = "Not allowed";
@@ -172,7 +209,8 @@ function showRunning(running) {
 
 /** @param {"microphone" | "tab"} from */
 async function startLive(from) {
-  const base = transcript.end;
+  notices.clear();
+  if (!makeRoom(from)) return;
   const url = new URL("/audio-stream", location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   const session = new LiveSession({
@@ -182,11 +220,10 @@ async function startLive(from) {
     key: ui.key.value,
     url: url.href,
     tell: (event) => {
-      if (live === session) onLive(event, base);
+      if (live === session) onLive(event, from);
     },
   });
   live = session;
-  notices.clear();
   meter.reset();
   showRunning(true);
   ui.sourceLabel.textContent = from === "tab" ? "A shared tab" : "Microphone";
@@ -214,13 +251,14 @@ function endLive(phase, text) {
 
 /**
  * @param {import("./live.js").LiveEvent} event
- * @param {number} base Where the session begins on the transcript's timeline, in seconds.
+ * @param {"microphone" | "tab"} from
  */
-function onLive(event, base) {
+function onLive(event, from) {
   switch (event.type) {
     case "level":
-      return meter.push(event.peak);
+      return meter.push(event.level);
     case "captured":
+      liveBase = takeRoom(from);
       if (event.label !== "") ui.sourceLabel.textContent = event.label;
       return;
     case "problem":
@@ -230,11 +268,11 @@ function onLive(event, base) {
       else notices.drop(event.code);
       return;
     case "take":
-      transcript.beginTake(base + event.offset);
+      transcript.beginTake(liveBase + event.offset);
       if (!event.fresh) tellProblem({ code: "session_lost" }, "status");
       return showTranscript();
     case "result":
-      transcript.apply(event.result);
+      if (transcript.apply(event.result) === "final") shown.saved = false;
       return showTranscript();
     case "speaking":
       meter.speech = event.active;
@@ -290,9 +328,20 @@ async function startFile() {
     tellProblem({ code: "too_large", message: `The server takes up to ${Math.floor(maxUploadBytes / 1e6)} MB.` });
     return;
   }
-  const running = new FileJob({ base: location.href, key: ui.key.value, tell: onJob });
+  if (!makeRoom("file")) return;
+  let started = false;
+  const running = new FileJob({
+    base: location.href,
+    key: ui.key.value,
+    tell: (event) => {
+      if (!started && event.type === "result") {
+        started = true;
+        transcript.beginTake(takeRoom("file"));
+      }
+      onJob(event);
+    },
+  });
   job = running;
-  transcript.beginTake(transcript.end);
   showRunning(true);
   ui.sourceLabel.textContent = file.name;
   showProgress(`Sending ${file.name}`, null);
@@ -301,7 +350,7 @@ async function startFile() {
   let text = "Done";
   try {
     if ((await running.run(file, ui.language.value)) === "cancelled") text = "Cancelled";
-    else if (transcript.isEmpty) notices.show("no_words", "status", advise({ code: "no_words" }));
+    else if (!started) notices.show("no_words", "status", advise({ code: "no_words" }));
   } catch (error) {
     text = "Failed";
     tellProblem(error instanceof JobError ? error.problem : { code: "internal", message: String(error) });
@@ -318,7 +367,7 @@ async function startFile() {
 /** @param {import("./file-job.js").JobEvent} event */
 function onJob(event) {
   if (event.type === "result") {
-    transcript.apply(event.result);
+    if (transcript.apply(event.result) === "final") shown.saved = false;
     showTranscript();
   } else if (event.type === "progress") {
     const { done, total } = event;

@@ -116,6 +116,10 @@ const ADVICE = {
     title: "The file could not be read",
     action: "It may have been moved or changed. Choose it again.",
   },
+  unsaved: {
+    title: "This takes the place of the transcript below",
+    action: "Download it first if you need it, or press the button once more.",
+  },
   no_words: {
     title: "No words were heard",
     action: "Check that the file has speech in the chosen language.",
@@ -140,7 +144,7 @@ const ADVICE = {
   },
   bad_audio: {
     title: "This is not audio that the server can read",
-    action: "Choose a WAV, FLAC, MP3, M4A, MP4, Ogg or WebM file.",
+    action: "Choose another file.",
   },
   unsupported_format: {
     title: "The server does not take this format or language",

@@ -3,7 +3,7 @@
  */
 
 const FLOOR_DB = -54;
-const TOP_DB = -6;
+const TOP_DB = -12; // of the root mean square; speech seldom goes beyond
 const STEPS = 8; // from the space under the lowest line to the space above the highest
 const FRAMES_PER_NOTE = 4;
 const NOTE_PITCH = 9; // CSS pixels from one note to the next
@@ -13,12 +13,12 @@ const SPOKEN_EVERY_NOTES = 6;
 
 /** @typedef {{step: number, speech: boolean}} Note */
 
-/** @param {number} peak 0 to 1. @returns {number} dB below full scale. */
-export const decibels = (peak) => (peak > 0 ? Math.max(-96, 20 * Math.log10(peak)) : -96);
+/** @param {number} level Root mean square, 0 to 1. @returns {number} dB below full scale. */
+export const decibels = (level) => (level > 0 ? Math.max(-96, 20 * Math.log10(level)) : -96);
 
-/** @param {number} peak 0 to 1. @returns {number} Place on the stave, 0 to 8; -1 for too quiet to write. */
-export function staveStep(peak) {
-  const db = decibels(peak);
+/** @param {number} level Root mean square, 0 to 1. @returns {number} Place on the stave, 0 to 8; -1 for too quiet to write. */
+export function staveStep(level) {
+  const db = decibels(level);
   if (db < FLOOR_DB) return -1;
   return Math.min(STEPS, Math.round(((db - FLOOR_DB) / (TOP_DB - FLOOR_DB)) * STEPS));
 }
@@ -28,7 +28,7 @@ export class StaveMeter {
   #meter;
   /** @type {Note[]} */
   #notes = [];
-  #peak = 0;
+  #level = 0;
   #frames = 0;
   #untilSpoken = 0;
   #drawn = true;
@@ -52,24 +52,24 @@ export class StaveMeter {
     this.reset();
   }
 
-  /** @param {number} peak Of 20 ms of sound, 0 to 1. */
-  push(peak) {
-    this.#peak = Math.max(this.#peak, peak);
+  /** @param {number} level Of 20 ms of sound, 0 to 1. */
+  push(level) {
+    this.#level = Math.max(this.#level, level);
     if (++this.#frames < FRAMES_PER_NOTE) return;
-    this.#notes.push({ step: staveStep(this.#peak), speech: this.speech });
+    this.#notes.push({ step: staveStep(this.#level), speech: this.speech });
     if (this.#notes.length > MAX_NOTES) this.#notes.shift();
     if (--this.#untilSpoken <= 0) {
       this.#untilSpoken = SPOKEN_EVERY_NOTES;
-      this.#say(decibels(this.#peak));
+      this.#say(decibels(this.#level));
     }
-    this.#peak = 0;
+    this.#level = 0;
     this.#frames = 0;
     this.#invalidate();
   }
 
   reset() {
     this.#notes = [];
-    this.#peak = 0;
+    this.#level = 0;
     this.#frames = 0;
     this.speech = false;
     this.#say(-96);

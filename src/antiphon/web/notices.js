@@ -43,6 +43,8 @@ export class Notices {
     box.append(text, close);
     this.#root.append(box);
     this.#shown.set(key, box);
+    // once the page has come to rest: what goes wrong often changes its layout too
+    if (role === "alert") requestAnimationFrame(() => box.scrollIntoView({ block: "nearest" }));
     const [oldest] = this.#shown.keys();
     if (this.#shown.size > MOST && oldest !== undefined) this.drop(oldest);
   }

@@ -2,7 +2,7 @@
  * What the page knows of its server, and the key that the server may ask for.
  */
 
-import { readError } from "./stream.js";
+import { keyHeaders, readError } from "./wire.js";
 
 const KEY = "antiphon-access-key";
 const DEADLINE_MS = 10_000;
@@ -31,12 +31,6 @@ export function keepAccessKey(key) {
     // Then it is asked for again after a reload.
   }
 }
-
-/**
- * @param {string} key
- * @returns {Record<string, string>}
- */
-export const keyHeaders = (key) => (key === "" ? {} : { Authorization: `Bearer ${key}` });
 
 /**
  * @param {string | URL} base

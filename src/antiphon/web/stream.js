@@ -7,7 +7,9 @@
  */
 
 import { FrameStore, packet } from "./rtp.js";
+import { Allowance, Backoff, Deadlines, systemTimers } from "./timing.js";
 import { readResult } from "./transcript.js";
+import { parseObject, readError } from "./wire.js";
 
 export const SAMPLE_RATE = 16_000;
 export const FRAME_SAMPLES = 320;
@@ -33,13 +35,8 @@ const PUMP_EVERY_MS = 20;
 /** Bytes that may wait in the socket; beyond it frames wait in the store. */
 const SOCKET_BYTES = 128 * 1024;
 
-/**
- * @typedef {object} WireError The error shape of all doors.
- * @property {string} code
- * @property {string} message
- * @property {boolean} retryable
- * @property {number | null} retryAfter Seconds.
- */
+/** @typedef {import("./timing.js").Timers} Timers */
+/** @typedef {import("./wire.js").WireError} WireError */
 
 /**
  * Why a stream is over: `left` all was said, `abandoned` without waiting for the last words, `unconfirmed` the server
@@ -71,42 +68,12 @@ const SOCKET_BYTES = 128 * 1024;
  *   | {type: "error", error: WireError}} StreamEvent
  */
 
-/**
- * @typedef {object} Timers
- * @property {() => number} now Milliseconds, never going back.
- * @property {(milliseconds: number, action: () => void) => () => void} after Returns what cancels it.
- */
-
-/** @type {Timers} */
-export const systemTimers = {
-  now: () => performance.now(),
-  after: (milliseconds, action) => {
-    const timer = setTimeout(action, milliseconds);
-    return () => clearTimeout(timer);
-  },
-};
-
-/**
- * @param {unknown} wire
- * @returns {WireError}
- */
-export function readError(wire) {
-  const { code, message, retryable, retryAfter } = /** @type {Record<string, unknown>} */ (wire ?? {});
-  return {
-    code: typeof code === "string" ? code : "internal",
-    message: typeof message === "string" ? message : "The server gave no reason.",
-    retryable: retryable === true,
-    retryAfter: typeof retryAfter === "number" && retryAfter >= 0 ? retryAfter : null,
-  };
-}
-
 export class CaptionStream {
   #url;
   #language;
   #key;
   #tell;
   #timers;
-  #random;
   #openSocket;
 
   #store = new FrameStore(KEPT_FRAMES, FRAME_BYTES);
@@ -131,19 +98,15 @@ export class CaptionStream {
   /** Index of the first frame after the last final. */
   #heard = 0;
 
-  #allowance = BURST_FRAMES;
-  #allowedAt = 0;
+  #allowance = new Allowance(CATCH_UP * FRAMES_PER_SECOND, BURST_FRAMES);
+  #deadlines;
+  #backoff;
   #paused = false;
   #leaving = false;
   #leaveSent = false;
-  #attempt = 0;
-  /** @type {number | null} */
-  #lostAt = null;
   #lastMessageAt = 0;
   /** @type {WireError | null} */
   #lastError = null;
-  /** @type {Map<string, () => void>} */
-  #pending = new Map();
 
   /**
    * @param {object} options
@@ -162,7 +125,13 @@ export class CaptionStream {
     this.#tell = tell;
     this.#openSocket = openSocket ?? ((address) => new WebSocket(address));
     this.#timers = timers;
-    this.#random = random;
+    this.#deadlines = new Deadlines(timers);
+    this.#backoff = new Backoff({
+      first: BACKOFF_FIRST_MS,
+      cap: BACKOFF_CAP_MS,
+      giveUp: GIVE_UP_MS,
+      random,
+    });
     this.#ssrc = Math.floor(random() * 0x1_0000_0000);
   }
 
@@ -191,7 +160,7 @@ export class CaptionStream {
       return;
     }
     this.#leaving = true;
-    this.#after("leave", LEAVE_DEADLINE_MS, () => this.#end("unconfirmed"));
+    this.#deadlines.set("leave", LEAVE_DEADLINE_MS, () => this.#end("unconfirmed"));
     this.#become({ phase: "finishing", retryAt: null });
     if (this.#socket === null) this.#connect();
     else this.#pump();
@@ -205,8 +174,8 @@ export class CaptionStream {
   // One connection
 
   #connect() {
-    this.#cancel("retry");
-    if (!this.#leaving) this.#become({ phase: "connecting", again: this.#everJoined || this.#attempt > 0 });
+    this.#deadlines.cancel("retry");
+    if (!this.#leaving) this.#become({ phase: "connecting", again: this.#everJoined || this.#backoff.hasFailed });
     const socket = this.#openSocket(this.#url);
     socket.binaryType = "arraybuffer";
     this.#socket = socket;
@@ -214,7 +183,7 @@ export class CaptionStream {
     socket.onopen = () => current() && this.#join();
     socket.onmessage = ({ data }) => current() && this.#receive(data);
     socket.onclose = () => current() && this.#connectionLost(null);
-    this.#after("join", JOIN_DEADLINE_MS, () => this.#connectionLost(null));
+    this.#deadlines.set("join", JOIN_DEADLINE_MS, () => this.#connectionLost(null));
   }
 
   #join() {
@@ -237,20 +206,18 @@ export class CaptionStream {
    */
   #connectionLost(retryAfter) {
     this.#disconnect();
-    const now = this.#timers.now();
-    this.#lostAt ??= now;
     if (this.#lastError !== null && !this.#lastError.retryable && FATAL.has(this.#lastError.code)) {
       this.#end("closed", this.#lastError);
       return;
     }
-    if (now - this.#lostAt > GIVE_UP_MS) {
+    const now = this.#timers.now();
+    const delay = this.#backoff.failed(now, 1000 * (retryAfter ?? 0));
+    if (delay === null) {
       this.#end("unreachable");
       return;
     }
-    const ceiling = Math.min(BACKOFF_CAP_MS, BACKOFF_FIRST_MS * 2 ** this.#attempt++);
-    const delay = Math.max(this.#random() * ceiling, 1000 * (retryAfter ?? 0));
     this.#become({ phase: this.#leaving ? "finishing" : "waiting", retryAt: now + delay });
-    this.#after("retry", delay, () => this.#connect());
+    this.#deadlines.set("retry", delay, () => this.#connect());
   }
 
   #disconnect() {
@@ -259,7 +226,7 @@ export class CaptionStream {
     this.#joined = false;
     this.#leaveSent = false;
     this.#paused = false;
-    for (const name of ["join", "ping", "pause", "pump"]) this.#cancel(name);
+    this.#deadlines.cancel("join", "ping", "pause", "pump");
     socket?.close();
   }
 
@@ -269,7 +236,7 @@ export class CaptionStream {
    */
   #end(reason, error = null) {
     this.#disconnect();
-    for (const name of [...this.#pending.keys()]) this.#cancel(name);
+    this.#deadlines.cancelAll();
     this.#become({ phase: "ended", reason, error });
   }
 
@@ -278,29 +245,28 @@ export class CaptionStream {
   #pump() {
     const socket = this.#socket;
     if (!this.#joined || this.#paused || socket === null) return;
-    this.#refill();
+    const now = this.#timers.now();
     this.#skipMissing();
-    while (this.#cursor < this.#store.end && this.#allowance >= 1 && socket.bufferedAmount < SOCKET_BYTES) {
-      const sequence = this.#cursor - this.#base;
-      const timestamp = sequence * FRAME_SAMPLES;
-      const payload = this.#store.at(this.#cursor);
-      socket.send(packet(payload, { sequence, timestamp, ssrc: this.#ssrc, payloadType: PAYLOAD_TYPE }));
-      this.#cursor++;
-      this.#allowance--;
+    while (this.#cursor < this.#store.end && socket.bufferedAmount < SOCKET_BYTES && this.#allowance.take(now)) {
+      socket.send(this.#packet(this.#cursor++));
     }
     if (this.#cursor < this.#store.end) {
-      if (!this.#pending.has("pump")) this.#after("pump", PUMP_EVERY_MS, () => this.#pump());
+      if (!this.#deadlines.has("pump")) this.#deadlines.set("pump", PUMP_EVERY_MS, () => this.#pump());
     } else if (this.#leaving && !this.#leaveSent) {
       this.#leaveSent = true;
       this.#say({ type: "leave" });
     }
   }
 
-  #refill() {
-    const now = this.#timers.now();
-    const earned = ((now - this.#allowedAt) / 1000) * FRAMES_PER_SECOND * CATCH_UP;
-    this.#allowance = Math.min(BURST_FRAMES, this.#allowance + earned);
-    this.#allowedAt = now;
+  /** @param {number} index In the store. */
+  #packet(index) {
+    const sequence = index - this.#base;
+    return packet(this.#store.at(index), {
+      sequence,
+      timestamp: sequence * FRAME_SAMPLES,
+      ssrc: this.#ssrc,
+      payloadType: PAYLOAD_TYPE,
+    });
   }
 
   #skipMissing() {
@@ -315,7 +281,7 @@ export class CaptionStream {
   /** @param {unknown} data */
   #receive(data) {
     this.#lastMessageAt = this.#timers.now();
-    const message = parse(data);
+    const message = parseObject(data);
     switch (message["type"]) {
       case "joined":
         return this.#onJoined(message);
@@ -340,7 +306,7 @@ export class CaptionStream {
 
   /** @param {Record<string, unknown>} message */
   #onJoined({ sessionId, participantId, resumeToken, nextSeq }) {
-    this.#cancel("join");
+    this.#deadlines.cancel("join");
     const fresh = this.#session === null;
     if (fresh) {
       this.#lastEventId = 0;
@@ -354,8 +320,7 @@ export class CaptionStream {
     const wanted = typeof nextSeq === "number" && nextSeq >= 0 ? nextSeq : 0;
     this.#cursor = Math.min(this.#base + wanted, this.#store.end);
     this.#safe = this.#cursor;
-    this.#allowance = BURST_FRAMES;
-    this.#allowedAt = this.#timers.now();
+    this.#allowance.fill(this.#timers.now());
     this.#ping();
     this.#become(this.#leaving ? { phase: "finishing", retryAt: null } : { phase: "live" });
     this.#pump();
@@ -365,8 +330,7 @@ export class CaptionStream {
   #onAck(seq) {
     if (typeof seq !== "number") return;
     this.#safe = Math.max(this.#safe, this.#base + seq + 1);
-    this.#attempt = 0;
-    this.#lostAt = null;
+    this.#backoff.succeeded();
     this.#lastError = null;
   }
 
@@ -399,7 +363,7 @@ export class CaptionStream {
       this.#onRefusal(error);
     } else if (error.code === "rate_limited") {
       this.#paused = true;
-      this.#after("pause", error.retryAfter === null ? PAUSE_MS : 1000 * error.retryAfter, () => {
+      this.#deadlines.set("pause", error.retryAfter === null ? PAUSE_MS : 1000 * error.retryAfter, () => {
         this.#paused = false;
         this.#cursor = this.#safe;
         this.#pump();
@@ -414,7 +378,7 @@ export class CaptionStream {
     if (this.#session !== null && FORGOTTEN.has(error.code)) {
       this.#session = null;
       this.#lastError = null;
-      this.#after("join", JOIN_DEADLINE_MS, () => this.#connectionLost(null));
+      this.#deadlines.set("join", JOIN_DEADLINE_MS, () => this.#connectionLost(null));
       this.#join();
     } else if (this.#everJoined && error.retryable) {
       this.#connectionLost(error.retryAfter);
@@ -438,7 +402,7 @@ export class CaptionStream {
   }
 
   #ping() {
-    this.#after("ping", PING_EVERY_MS, () => {
+    this.#deadlines.set("ping", PING_EVERY_MS, () => {
       if (this.#timers.now() - this.#lastMessageAt > SILENT_SERVER_MS) {
         this.#connectionLost(null);
       } else {
@@ -458,46 +422,12 @@ export class CaptionStream {
     this.#state = state;
     this.#tell({ type: "state", state });
   }
-
-  /**
-   * @param {string} name Of a timer; a newer one takes the place of an older one.
-   * @param {number} milliseconds
-   * @param {() => void} action
-   */
-  #after(name, milliseconds, action) {
-    this.#cancel(name);
-    const cancel = this.#timers.after(milliseconds, () => {
-      this.#pending.delete(name);
-      action();
-    });
-    this.#pending.set(name, cancel);
-  }
-
-  /** @param {string} name */
-  #cancel(name) {
-    this.#pending.get(name)?.();
-    this.#pending.delete(name);
-  }
 }
 
 /** Refusals of a resume after which only a new session helps. */
 const FORGOTTEN = new Set(["not_found", "conflict", "unauthorized", "forbidden"]);
 /** Errors after which the server does not take this stream back. */
 const FATAL = new Set(["duration_limit", "too_large", "unauthorized", "forbidden", "unsupported_format"]);
-
-/**
- * @param {unknown} data
- * @returns {Record<string, unknown>} Empty for what is not a JSON object.
- */
-function parse(data) {
-  if (typeof data !== "string") return {};
-  try {
-    const value = JSON.parse(data);
-    return typeof value === "object" && value !== null ? value : {};
-  } catch {
-    return {};
-  }
-}
 
 const HOST_IS_LITTLE_ENDIAN = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 

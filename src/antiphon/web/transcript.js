@@ -2,6 +2,8 @@
  * The transcript that is shown: finals for good, partials until they are replaced.
  */
 
+import { isRecord } from "./wire.js";
+
 /**
  * @typedef {object} Word
  * @property {string} word
@@ -40,9 +42,6 @@
  * @param {number} otherwise
  */
 const finite = (value, otherwise) => (typeof value === "number" && Number.isFinite(value) ? value : otherwise);
-
-/** @param {unknown} value @returns {value is Record<string, unknown>} */
-const isRecord = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
 /**
  * Read a result as either door writes it: camelCase on the WebSocket, snake_case in server-sent events.

@@ -21,8 +21,8 @@ class CaptureProcessor extends AudioWorkletProcessor {
     super();
     const { sampleRate: wanted, frameSamples } = processorOptions;
     this.#resampler = sampleRate === wanted ? null : new Resampler(sampleRate, wanted);
-    this.#framer = new Framer(frameSamples, ({ samples, peak }) => {
-      this.port.postMessage({ samples, peak }, [samples.buffer]);
+    this.#framer = new Framer(frameSamples, ({ samples, level }) => {
+      this.port.postMessage({ samples, level }, [samples.buffer]);
     });
     this.port.onmessage = () => {
       this.#running = false;

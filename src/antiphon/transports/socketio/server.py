@@ -15,7 +15,8 @@ from typing import Any
 import engineio.packet
 import orjson
 import socketio
-from aiohttp import WSMsgType, web
+from aiohttp import StreamReader, WSMsgType, web
+from engineio.async_drivers.aiohttp import translate_request
 
 from antiphon.errors import AntiphonError, BadMessage, TooLarge
 from antiphon.telemetry.logs import get_logger
@@ -25,7 +26,9 @@ log = get_logger("socketio")
 
 UPGRADE_TIMEOUT = 10.0
 QUEUE_PACKETS = 256
-"""Packets that may wait for a slow client. Whoever sends more waits, and gives the client up after a while."""
+"""Packets that may wait for a slow client. Whoever wants to send more waits, and gives the client up after a while."""
+BODY_TIMEOUT = 30.0
+"""Seconds that the body of a polling request may take."""
 MAX_OVERSIZE = 16
 """A message this many times the maximum is not even read: the connection is closed (WebSocket close code 1009)."""
 
@@ -42,6 +45,48 @@ class _Json:
     @staticmethod
     def loads(text: str | bytes, **_: Any) -> Any:
         return orjson.loads(text)
+
+
+class _PacketQueue(asyncio.Queue[Any]):
+    """What waits for a client. The library's own few packets always find room; events ask for it first."""
+
+    def _init(self, maxsize: int) -> None:
+        super()._init(maxsize)
+        self._room = asyncio.Event()
+
+    def _get(self) -> Any:
+        self._room.set()
+        return super()._get()
+
+    @property
+    def crowded(self) -> bool:
+        return self.qsize() >= QUEUE_PACKETS
+
+    async def room(self) -> None:
+        """Wait until an event may be put."""
+        while self.crowded:
+            self._room.clear()
+            await self._room.wait()
+
+
+class _Body:
+    """The body of a polling request, for a library that asks for all of it in one read."""
+
+    def __init__(self, content: StreamReader) -> None:
+        self._content = content
+
+    async def read(self, size: int) -> bytes:
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT):
+                return await self._content.readexactly(size)
+        except asyncio.IncompleteReadError as cut:
+            return cut.partial
+
+
+def _translate_request(request: web.Request) -> dict[str, Any]:
+    environ: dict[str, Any] = translate_request(request)
+    environ["wsgi.input"] = _Body(request.content)
+    return environ
 
 
 class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
@@ -65,7 +110,12 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
         self.max_message_bytes = max_message_bytes
         self._audio: dict[str, Callable[[str, Any], None]] = {}
         self._audio_prefixes: tuple[str, ...] = ()
-        self.eio._async = {**self.eio._async, "websocket": self._websocket}
+        self.eio._async = {
+            **self.eio._async,
+            "websocket": self._websocket,
+            "translate_request": _translate_request,
+        }
+        self.eio.create_queue = _PacketQueue
 
     def on_audio(self, event: str, handler: Callable[[str, Any], None]) -> None:
         """Deliver `event` on the default namespace the short way: ``handler(sid, data)``, which does not wait."""
@@ -81,14 +131,18 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
         """Queue an event without waiting; False where the client is gone or its queue is full."""
         eio_sid = self.manager.eio_sid_from_sid(sid, "/")
         connection = self.eio.sockets.get(eio_sid) if eio_sid else None
-        if connection is None or connection.closed:
+        if connection is None or connection.closed or connection.queue.crowded:
             return False
         text = "2" + orjson.dumps([event, data]).decode()
-        try:
-            connection.queue.put_nowait(engineio.packet.Packet(engineio.packet.MESSAGE, text))
-        except asyncio.QueueFull:
-            return False
+        connection.queue.put_nowait(engineio.packet.Packet(engineio.packet.MESSAGE, text))
         return True
+
+    async def room(self, sid: str) -> None:
+        """Wait until the client's queue has room for an event."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, "/")
+        connection = self.eio.sockets.get(eio_sid) if eio_sid else None
+        if connection is not None:
+            await connection.queue.room()
 
     def error_soon(self, sid: str, error: AntiphonError) -> None:
         """Queue an ``error`` event."""
@@ -165,7 +219,6 @@ class _WebSocket:
                 await websocket.close()
                 return websocket
         connection.connected = connection.upgraded = True
-        connection.queue = self._bounded(connection.queue)
         writer = asyncio.create_task(self._write(websocket), name=f"socket.io writer {connection.sid}")
         try:
             await self._read(websocket)
@@ -185,14 +238,6 @@ class _WebSocket:
         await self._connection.queue.put(engineio.packet.Packet(engineio.packet.NOOP))
         done = await websocket.receive()
         return done.type is WSMsgType.TEXT and done.data == "5"
-
-    @staticmethod
-    def _bounded(queue: asyncio.Queue[Any]) -> asyncio.Queue[Any]:
-        bounded: asyncio.Queue[Any] = asyncio.Queue(QUEUE_PACKETS)
-        with contextlib.suppress(asyncio.QueueEmpty, asyncio.QueueFull):
-            while True:
-                bounded.put_nowait(queue.get_nowait())
-        return bounded
 
     async def _write(self, websocket: web.WebSocketResponse) -> None:
         queue = self._connection.queue

@@ -254,6 +254,7 @@ class _Client:
 
     async def _emit(self, event: str, data: Any) -> None:
         async with asyncio.timeout(self._door.send_timeout):
+            await self._sio.room(self._sid)
             await self._sio.emit(event, data, to=self._sid)
 
 

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from antiphon.errors import EngineFailed, EngineUnavailable
+from antiphon.errors import AntiphonError, EngineFailed, EngineUnavailable
 from antiphon.speech.engines.pocketsphinx import wire
 
 START_TIMEOUT = 30.0
@@ -106,18 +106,10 @@ class DecoderPool:
             await self._free.acquire()
         finally:
             self._waiting -= 1
-        try:
-            if self._closed:
-                raise EngineUnavailable("the recogniser is shutting down")
-            while self._idle:
-                process = self._idle.pop()
-                if not process.broken:
-                    break
-            else:
-                process = await self._spawn()
-        except BaseException:
+        if self._closed:
             self._free.release()
-            raise
+            raise EngineUnavailable("the recogniser is shutting down")
+        process = self._reuse() or await self._spawned()
         self._busy.add(process)
         return process
 
@@ -156,6 +148,36 @@ class DecoderPool:
         self._idle.clear()
         async with self._control_lock:
             await self._drop_parent()
+
+    def _reuse(self) -> DecoderProcess | None:
+        while self._idle:
+            process = self._idle.pop()
+            if not process.broken:
+                return process
+        return None
+
+    async def _spawned(self) -> DecoderProcess:
+        """A new process; one that its caller does not wait for any more is kept for the next."""
+        spawning = asyncio.create_task(self._spawn(), name="pocketsphinx spawn")
+        try:
+            return await asyncio.shield(spawning)
+        except asyncio.CancelledError:
+            spawning.add_done_callback(self._keep)
+            raise
+        except AntiphonError:
+            self._free.release()
+            raise
+
+    def _keep(self, spawning: asyncio.Task[DecoderProcess]) -> None:
+        self._free.release()
+        if spawning.cancelled() or spawning.exception() is not None:
+            return
+        process = spawning.result()
+        if self._closed:
+            process.close()
+        else:
+            process.idle_since = self._now()
+            self._idle.append(process)
 
     async def _spawn(self) -> DecoderProcess:
         async with self._control_lock:

@@ -1,0 +1,210 @@
+"""What has been given to a client and is not safe with the server yet, and how fast it may go there. Sans-IO."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from antiphon.formats import AudioFormat
+
+CHUNK_S = 0.1
+"""Audio is cut into chunks of up to this many seconds."""
+MAX_CHUNKS = 8_192
+"""Chunks held at most, however short they are; a fourth of what RTP's 16-bit sequence numbers can tell apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of audio on its way.
+
+    Attributes:
+        seq: Its number in the stream, from 0.
+        timestamp: Where it begins, in samples of each channel since the stream began.
+        pcm: The samples.
+    """
+
+    seq: int
+    timestamp: int
+    pcm: bytes
+
+
+class SendBuffer:
+    """Chunks in order, from the first that is not acknowledged to the last that was given.
+
+    Three marks move over them: what is acknowledged goes, the next one to send follows, and behind the last one ever
+    sent short pieces are joined into longer chunks.
+
+    Args:
+        audio: The format of the stream.
+        limit_s: Seconds of audio held, at most.
+    """
+
+    def __init__(self, audio: AudioFormat, limit_s: float) -> None:
+        self._frame = audio.frame_bytes
+        self._rate = audio.sample_rate
+        self._limit = self._bytes(limit_s)
+        self._longest = self._bytes(CHUNK_S)
+        self._chunks: deque[bytes] = deque()
+        self._size = 0
+        self._first_seq = 0
+        self._first_timestamp = 0
+        self._next = 0
+        self._next_timestamp = 0
+        self._unsent = 0
+
+    @property
+    def empty(self) -> bool:
+        """True where all that was given is acknowledged."""
+        return not self._chunks
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of audio held."""
+        return self._size / (self._frame * self._rate)
+
+    @property
+    def in_flight(self) -> int:
+        """Chunks sent that are not acknowledged."""
+        return self._next
+
+    @property
+    def waiting(self) -> bool:
+        """True where a chunk can be sent."""
+        return self._next < len(self._chunks)
+
+    @property
+    def acknowledged_s(self) -> float:
+        """Seconds of this stream that are safe."""
+        return self._first_timestamp / self._rate
+
+    def take(self, pcm: memoryview) -> int:
+        """Take as much of `pcm` from its beginning as there is room for; returns how many bytes.
+
+        Args:
+            pcm: Whole sample frames.
+        """
+        taken = 0
+        while taken < len(pcm) and self._size < self._limit:
+            # the last chunk may grow as long as nobody has seen it
+            grows = len(self._chunks) > self._unsent and len(self._chunks[-1]) < self._longest
+            if not grows and len(self._chunks) >= MAX_CHUNKS:
+                break
+            room = min(self._longest - (len(self._chunks[-1]) if grows else 0), self._limit - self._size)
+            piece = bytes(pcm[taken : taken + room])
+            if grows:
+                self._chunks[-1] += piece
+            else:
+                self._chunks.append(piece)
+            self._size += len(piece)
+            taken += len(piece)
+        return taken
+
+    def peek(self) -> Chunk | None:
+        """The next chunk to send, or None."""
+        if not self.waiting:
+            return None
+        return Chunk(self._first_seq + self._next, self._next_timestamp, self._chunks[self._next])
+
+    def advance(self) -> None:
+        """The chunk of :meth:`peek` is being sent."""
+        self._next_timestamp += self._samples(self._chunks[self._next])
+        self._next += 1
+        self._unsent = max(self._unsent, self._next)
+
+    def acknowledge(self, seq: int) -> bool:
+        """Everything up to `seq` is safe; returns whether that is news. Chunks that were never sent stay."""
+        before = self._first_seq
+        while self._first_seq <= seq and self._unsent:
+            chunk = self._chunks.popleft()
+            self._size -= len(chunk)
+            self._first_seq += 1
+            self._first_timestamp += self._samples(chunk)
+            self._unsent -= 1
+            if self._next:
+                self._next -= 1
+            else:
+                self._next_timestamp = self._first_timestamp
+        return self._first_seq > before
+
+    def rewind(self) -> None:
+        """Send again whatever is not acknowledged."""
+        self._next = 0
+        self._next_timestamp = self._first_timestamp
+
+    def resume(self, next_seq: int) -> None:
+        """The server has come back and wants `next_seq` next."""
+        self.acknowledge(next_seq - 1)
+        self.rewind()
+
+    def restart(self) -> None:
+        """Another stream begins with whatever is not acknowledged."""
+        self._first_seq = 0
+        self._first_timestamp = 0
+        self._unsent = 0
+        self.rewind()
+
+    def clear(self) -> None:
+        """Give up what is held."""
+        self._chunks.clear()
+        self._size = 0
+        self._unsent = 0
+        self.rewind()
+
+    def _bytes(self, seconds: float) -> int:
+        return max(1, round(seconds * self._rate)) * self._frame
+
+    def _samples(self, chunk: bytes) -> int:
+        return len(chunk) // self._frame
+
+
+class Pacer:
+    """Keeps a client under the server's rate of audio: a token bucket that learns from refusals.
+
+    The server refuses with ``rate_limited`` and tells so once a second at most. A pause of more than that second after
+    each refusal makes sure that every later one is heard of.
+
+    Args:
+        rate: Seconds of audio a second to send for long, at most. Below the server's ``max_rate``.
+        burst: Seconds of audio to send at once, at most. Below the server's ``max_burst``.
+        now: The time, in seconds.
+    """
+
+    LEAST_PAUSE = 1.1
+    LEAST_RATE = 0.5
+    SLOWER = 0.75
+    FASTER = 1.1
+    PATIENCE = 10.0
+    """Seconds without a refusal after which a little more is tried."""
+
+    def __init__(self, rate: float, burst: float, now: float) -> None:
+        self._highest = rate
+        self._rate = rate
+        self._burst = burst
+        self._level = burst
+        self._at = now
+        self._changed = now
+
+    @property
+    def rate(self) -> float:
+        """Seconds of audio a second, for long."""
+        return self._rate
+
+    def take(self, seconds: float, now: float) -> float:
+        """Take `seconds` of audio; returns 0 where they may go, else how many seconds to wait before asking again."""
+        if self._rate < self._highest and now - self._changed >= self.PATIENCE:
+            self._rate = min(self._highest, self._rate * self.FASTER)
+            self._changed = now
+        self._level = min(self._burst, self._level + max(0.0, now - self._at) * self._rate)
+        self._at = max(self._at, now)
+        # a debt of less than one chunk, so that rounding never makes one wait for nothing
+        if self._level <= 0.0 or self._at > now:
+            return max(self._at - now, -self._level / self._rate, 0.001)
+        self._level -= seconds
+        return 0.0
+
+    def refused(self, retry_after: float, now: float) -> None:
+        """The server refused audio: wait, and go on more slowly."""
+        self._rate = max(self.LEAST_RATE, self._rate * self.SLOWER)
+        self._changed = now
+        self._level = 0.0001
+        self._at = now + max(retry_after, self.LEAST_PAUSE)

@@ -1,0 +1,81 @@
+"""Settings come from flags, variables and a file, are checked, and keep their secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from antiphon.server.config import Settings, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_defaults_listen_on_loopback_only() -> None:
+    settings = load_settings()
+    assert (settings.host, settings.port, settings.engine) == ("127.0.0.1", 8080, "pocketsphinx")
+
+
+def test_flags_beat_variables_and_variables_beat_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "antiphon.toml"
+    file.write_text('port = 1001\nlanguage = "en"\nmax_streams = 7\n')
+    monkeypatch.setenv("ANTIPHON_PORT", "1002")
+    monkeypatch.setenv("ANTIPHON_MAX_STREAMS", "8")
+    settings = load_settings(port=1003)
+    assert (settings.port, settings.max_streams, settings.language) == (1003, 8, "en")
+
+
+def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there is no settings file"):
+        load_settings(tmp_path / "none.toml")
+
+
+def test_an_unknown_setting_in_the_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "some.toml"
+    file.write_text("prot = 1\n")
+    with pytest.raises(ValidationError, match="prot"):
+        load_settings(file)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
+def test_listening_beyond_loopback_needs_a_key_or_a_word(host: str) -> None:
+    with pytest.raises(ValidationError, match="--insecure"):
+        load_settings(host=host)
+    assert load_settings(host=host, insecure=True).host == host
+    assert load_settings(host=host, api_keys="0123456789abcdef").host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_loopback_needs_neither(host: str) -> None:
+    assert load_settings(host=host).host == host
+
+
+def test_secrets_are_masked_wherever_settings_are_shown() -> None:
+    settings = load_settings(api_keys="0123456789abcdef,fedcba9876543210")
+    assert len(settings.api_keys) == 2
+    assert settings.masked()["api_keys"] == ["********", "********"]
+    assert "0123456789abcdef" not in f"{settings!r}{settings.masked()}"
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("api_keys", "short", "at least 16 characters"),
+        ("port", 70_000, "less than or equal to 65535"),
+        ("object_store", "/srv/audio", "must be a URL"),
+        ("max_streams", 0, "greater than or equal to 1"),
+    ],
+)
+def test_wrong_values_say_what_is_right(flag: str, value: object, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        load_settings(**{flag: value})
+
+
+def test_every_setting_is_described() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert field.description.endswith("."), name
