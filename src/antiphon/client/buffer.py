@@ -31,8 +31,8 @@ class Chunk:
 class SendBuffer:
     """Chunks in order, from the first that is not acknowledged to the last that was given.
 
-    Three marks move over them: what is acknowledged goes, the next one to send follows, and behind the last one ever
-    sent short pieces are joined into longer chunks.
+    A chunk leaves when it is acknowledged. Chunks that were sent keep their bounds and numbers until then, so that they
+    can be sent again; behind them short pieces are joined into longer ones.
 
     Args:
         audio: The format of the stream.
@@ -50,7 +50,7 @@ class SendBuffer:
         self._first_timestamp = 0
         self._next = 0
         self._next_timestamp = 0
-        self._unsent = 0
+        self._sent = 0
 
     @property
     def empty(self) -> bool:
@@ -72,11 +72,6 @@ class SendBuffer:
         """True where a chunk can be sent."""
         return self._next < len(self._chunks)
 
-    @property
-    def acknowledged_s(self) -> float:
-        """Seconds of this stream that are safe."""
-        return self._first_timestamp / self._rate
-
     def take(self, pcm: memoryview) -> int:
         """Take as much of `pcm` from its beginning as there is room for; returns how many bytes.
 
@@ -86,7 +81,7 @@ class SendBuffer:
         taken = 0
         while taken < len(pcm) and self._size < self._limit:
             # the last chunk may grow as long as nobody has seen it
-            grows = len(self._chunks) > self._unsent and len(self._chunks[-1]) < self._longest
+            grows = len(self._chunks) > self._sent and len(self._chunks[-1]) < self._longest
             if not grows and len(self._chunks) >= MAX_CHUNKS:
                 break
             room = min(self._longest - (len(self._chunks[-1]) if grows else 0), self._limit - self._size)
@@ -109,17 +104,17 @@ class SendBuffer:
         """The chunk of :meth:`peek` is being sent."""
         self._next_timestamp += self._samples(self._chunks[self._next])
         self._next += 1
-        self._unsent = max(self._unsent, self._next)
+        self._sent = max(self._sent, self._next)
 
     def acknowledge(self, seq: int) -> bool:
         """Everything up to `seq` is safe; returns whether that is news. Chunks that were never sent stay."""
         before = self._first_seq
-        while self._first_seq <= seq and self._unsent:
+        while self._first_seq <= seq and self._sent:
             chunk = self._chunks.popleft()
             self._size -= len(chunk)
             self._first_seq += 1
             self._first_timestamp += self._samples(chunk)
-            self._unsent -= 1
+            self._sent -= 1
             if self._next:
                 self._next -= 1
             else:
@@ -140,14 +135,14 @@ class SendBuffer:
         """Another stream begins with whatever is not acknowledged."""
         self._first_seq = 0
         self._first_timestamp = 0
-        self._unsent = 0
+        self._sent = 0
         self.rewind()
 
     def clear(self) -> None:
         """Give up what is held."""
         self._chunks.clear()
         self._size = 0
-        self._unsent = 0
+        self._sent = 0
         self.rewind()
 
     def _bytes(self, seconds: float) -> int:
@@ -182,6 +177,7 @@ class Pacer:
         self._burst = burst
         self._level = burst
         self._at = now
+        self._paused_until = now
         self._changed = now
 
     @property
@@ -191,14 +187,16 @@ class Pacer:
 
     def take(self, seconds: float, now: float) -> float:
         """Take `seconds` of audio; returns 0 where they may go, else how many seconds to wait before asking again."""
+        if now < self._paused_until:
+            return self._paused_until - now
         if self._rate < self._highest and now - self._changed >= self.PATIENCE:
             self._rate = min(self._highest, self._rate * self.FASTER)
             self._changed = now
-        self._level = min(self._burst, self._level + max(0.0, now - self._at) * self._rate)
-        self._at = max(self._at, now)
-        # a debt of less than one chunk, so that rounding never makes one wait for nothing
-        if self._level <= 0.0 or self._at > now:
-            return max(self._at - now, -self._level / self._rate, 0.001)
+        self._level = min(self._burst, self._level + (now - self._at) * self._rate)
+        self._at = now
+        if self._level < 0.0:
+            return -self._level / self._rate
+        # one chunk may overdraw, so that a chunk longer than the burst can go at all
         self._level -= seconds
         return 0.0
 
@@ -206,5 +204,5 @@ class Pacer:
         """The server refused audio: wait, and go on more slowly."""
         self._rate = max(self.LEAST_RATE, self._rate * self.SLOWER)
         self._changed = now
-        self._level = 0.0001
-        self._at = now + max(retry_after, self.LEAST_PAUSE)
+        self._level = 0.0
+        self._at = self._paused_until = now + max(retry_after, self.LEAST_PAUSE)

@@ -54,7 +54,8 @@ _OPTIONS = {
     "codec_whitelist": ",".join(sorted(_DECODERS)),
     "max_streams": "64",
 }
-_DEMUXER_OPTIONS = {"wav": {"max_size": "65536"}, "mov": {"enable_drefs": "0"}}
+# Little probing: FFmpeg would look into half a megabyte of PCM, which from a live pipe is long in coming; 64 kB remain.
+_DEMUXER_OPTIONS = {"wav": {"max_size": "8192", "probesize": "32"}, "mov": {"enable_drefs": "0"}}
 
 # PyAV 18 frees the custom channel map of a frame twice. Of the codecs taken, only xHE-AAC gives frames one.
 _AAC_PROFILES = frozenset({None, "LC", "HE-AAC", "HE-AACv2", "Main", "SSR", "LTP", "LD", "ELD"})
@@ -150,7 +151,7 @@ class InProcessDecoder:
             else:
                 stream.discard = Discard.all
         if chosen is None:
-            kinds = sorted({stream.type for stream in container.streams})
+            kinds = sorted({stream.type for stream in container.streams} & {"video", "subtitle"})
             if not kinds:
                 raise self._broken_header()
             raise UnsupportedFormat(f"the file has no audio track, only {', '.join(kinds)}; send one with sound")
@@ -160,7 +161,8 @@ class InProcessDecoder:
         stream = self._stream
         context = cast(AudioCodecContext | None, stream.codec_context)
         codec = context.codec.canonical_name if context is not None else "something that is not known here"
-        if context is None or codec not in CODECS:
+        # In WAV nothing divides AAC into packets.
+        if context is None or codec not in CODECS or (codec, self._kind.demuxer) == ("aac", "wav"):
             raise UnsupportedFormat(f"the audio is coded as {codec}, which is not taken; send {sniff.ACCEPTED}")
         if codec == "aac" and context.profile not in _AAC_PROFILES:
             raise UnsupportedFormat(f"AAC of profile {context.profile} is not taken; send AAC-LC")
@@ -229,6 +231,21 @@ class InProcessDecoder:
             if self._spoilt:
                 raise self._broken_header()
             raise BadAudio(f"the {self._info.container} file holds no sound; send one that does")
+        if self._cut_off():
+            raise BadAudio(
+                f"the file is truncated: its audio breaks off after {self._length.seconds:.1f} seconds, where its index"
+                f" names {self._info.duration or 0:.1f}; send the whole file"
+            )
+
+    def _cut_off(self) -> bool:
+        """Whether the index of an MP4 names packets behind the end of the file; the last one alone may be cut."""
+        if self._kind.demuxer != "mov" or self._source.size is None:
+            return False
+        entries = self._stream.index_entries
+        if len(entries) < 2:
+            return False
+        entry = entries[len(entries) - 2]
+        return entry.pos + entry.size > self._source.size
 
     def _packets(self) -> Iterator[Packet[AudioStream]]:
         """The packets of the track; where reading fails it goes on behind the fault."""
@@ -252,9 +269,16 @@ class InProcessDecoder:
     def _fault(self, error: Exception) -> None:
         if self._source.failure is not None:
             raise self._source.failure from error
+        if isinstance(error, av.PatchWelcomeError):
+            raise UnsupportedFormat(
+                f"after {self._length.seconds:.1f} seconds the file goes on in a way that cannot be decoded here, such"
+                " as with another channel count; export it again as one stream"
+            ) from error
         self._spoilt = True
         self._faults += 1
         if self._faults > MAX_BAD_PACKETS:
+            if not self._length.seconds:
+                raise self._broken_header() from error
             raise BadAudio(
                 f"the file is truncated or corrupt after {self._length.seconds:.1f} seconds: {self._faults} packets"
                 " in a row could not be decoded; export it again and send that"
@@ -322,4 +346,6 @@ def _check_shape(sample_rate: int, channels: int) -> None:
             f"the file claims {sample_rate} samples a second; send {MIN_SAMPLE_RATE} to {MAX_SAMPLE_RATE}"
         )
     if not 1 <= channels <= MAX_CHANNELS:
-        raise UnsupportedFormat(f"the file claims {channels} channels; send 1 to {MAX_CHANNELS}")
+        raise UnsupportedFormat(
+            f"the file claims {channels or 'an absurd number of'} channels; send 1 to {MAX_CHANNELS}"
+        )

@@ -51,7 +51,8 @@ class FileDecoder:
             descriptor, such as ``io.BytesIO``, is first copied to a temporary file.
         sample_rate: Hertz of what comes out.
         max_seconds: Longest audio taken, counted in decoded samples.
-        stall_seconds: Longest wait for the header and for each block; a pipe is waited for without end.
+        stall_seconds: Longest wait for each block; for the header, with which the process starts, it is at least the
+            default. A pipe is waited for without end.
 
     Raises:
         BadAudio: Empty, not audio, truncated or corrupt, or made to exhaust the decoder: on entering, or while
@@ -74,7 +75,8 @@ class FileDecoder:
         self._source = source
         self._sample_rate = sample_rate
         self._max_seconds = max_seconds
-        self._stall_seconds: float | None = stall_seconds
+        self._stall_seconds = stall_seconds
+        self._patience: float | None = max(stall_seconds, STALL_SECONDS)
         self._received = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._info: FileInfo | None = None
@@ -105,8 +107,9 @@ class FileDecoder:
             raise ValueError("a decoder is entered once")
         file, offset, ours = _on_descriptor(self._source)
         try:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                self._stall_seconds = None
+            lies_on_disk = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            if not lies_on_disk:
+                self._patience = None
             self._process = _start(file, self._sample_rate, self._max_seconds, offset)
         finally:
             if ours:
@@ -117,6 +120,8 @@ class FileDecoder:
             self.close()
             raise
         self._info = FileInfo(**json.loads(payload))
+        if lies_on_disk:
+            self._patience = self._stall_seconds
         return self
 
     def __exit__(
@@ -153,13 +158,13 @@ class FileDecoder:
         descriptor = process.stdout.fileno()
         waiter = select.poll()  # select() takes no descriptor above 1023
         waiter.register(descriptor, select.POLLIN)
-        timeout = None if self._stall_seconds is None else self._stall_seconds * 1000
+        timeout = None if self._patience is None else self._patience * 1000
         data = bytearray()
         while len(data) < size:
             if not waiter.poll(timeout):
                 raise BadAudio(
                     f"after {self._seconds:.1f} seconds of audio nothing came out of the file for"
-                    f" {self._stall_seconds:g} seconds: it is corrupt, or the server overloaded; export it again, or"
+                    f" {self._patience:g} seconds: it is corrupt, or the server overloaded; export it again, or"
                     " try once more"
                 )
             some = os.read(descriptor, size - len(data))
@@ -197,7 +202,7 @@ def _on_descriptor(source: str | os.PathLike[str] | BinaryIO) -> tuple[BinaryIO,
     copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the caller
     try:
         shutil.copyfileobj(source, copy)
-        copy.flush()
+        copy.seek(0)
     except BaseException:
         copy.close()
         raise

@@ -67,6 +67,11 @@ class ByteSource:
             self._ahead = self._ahead[dropped:]
             size -= dropped
 
+    @property
+    def size(self) -> int | None:
+        """Bytes of the container, None for a pipe."""
+        return self._size
+
     def progressed(self) -> None:
         """An audio packet came out; the count of fruitless bytes begins anew."""
         self._idle = 0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from binascii import a2b_base64
 from dataclasses import dataclass
 from typing import Any
+
+import pybase64
 
 from antiphon.errors import BadAudio, BadMessage
 from antiphon.events import Entry, Event, Failed, Progress, Speaking, Started, Transcript, Word
@@ -82,17 +83,18 @@ def parse_chunk(data: object) -> tuple[bytes, int | None]:
 
 def _decode_base64(text: str) -> bytes:
     try:
-        return a2b_base64(text, strict_mode=True)
+        decoded: bytes = pybase64.b64decode(text, validate=True)
     except ValueError:
-        # some encoders break lines after 76 characters (RFC 2045 section 6.8)
+        # some encoders break lines after 76 characters (RFC 2045 section 6.8) or leave the padding away
         unbroken = "".join(text.split())
-    try:
-        return a2b_base64(unbroken, strict_mode=True)
-    except ValueError as fault:
-        raise BadAudio(
-            f"chunk is not base64 ({str(fault).lower()}); encode the raw samples, or send them as binary",
-            field="chunk",
-        ) from None
+        try:
+            decoded = pybase64.b64decode(unbroken + "=" * (-len(unbroken) % 4), validate=True)
+        except ValueError:
+            raise BadAudio(
+                "chunk is not base64; encode the raw samples (RFC 4648 section 4), or send them as binary",
+                field="chunk",
+            ) from None
+    return decoded
 
 
 def words_to_wire(words: tuple[Word, ...]) -> list[dict[str, Any]]:

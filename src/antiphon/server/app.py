@@ -53,13 +53,13 @@ class Server:
     def __init__(self, settings: Settings, recogniser: Recogniser | None = None, clock: Clock | None = None) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
-        self.recogniser = recogniser or create_recogniser(settings.engine, _engine_options(settings))
+        self.recogniser = recogniser or create_recogniser(settings.engine, engine_options(settings))
         self.store = MemoryStore(settings.max_events)
         self.sessions = SessionManager(
             self.recogniser,
             self.store,
             _session_limits(settings),
-            _transcriber_options(settings),
+            transcriber_options(settings),
             settings.language,
             self.clock,
         )
@@ -75,6 +75,7 @@ class Server:
         origins = list(settings.cors_origins)
         self.sio = SocketIOServer(
             max_message_bytes=settings.max_message_bytes,
+            send_timeout=settings.send_timeout,
             cors_allowed_origins=("*" if "*" in origins else origins) if origins else None,
         )
         self.transcription = TranscriptionDoor(
@@ -261,7 +262,8 @@ def _cors(response: web.StreamResponse, origin: str | None) -> web.StreamRespons
     return response
 
 
-def _engine_options(settings: Settings) -> EngineOptions:
+def engine_options(settings: Settings) -> EngineOptions:
+    """What the settings say to every engine."""
     return EngineOptions(
         max_decoders=settings.max_decoders,
         decoder_idle=settings.decoder_idle,
@@ -269,7 +271,8 @@ def _engine_options(settings: Settings) -> EngineOptions:
     )
 
 
-def _transcriber_options(settings: Settings) -> TranscriberOptions:
+def transcriber_options(settings: Settings) -> TranscriberOptions:
+    """What the settings say to every transcriber."""
     silence = round(settings.endpoint_silence * 1000)
     return TranscriberOptions(
         endpointing=EndpointerOptions(

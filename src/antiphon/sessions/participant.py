@@ -98,7 +98,7 @@ class Participant:
 
     def detach(self, replaced: Callable[[], None]) -> None:
         """The connection is gone; the stream waits for another until the resume window closes."""
-        if self._replaced is not replaced or self.ended:
+        if self._replaced != replaced or self.ended:
             return
         self._replaced = None
         if not self._finishing:

@@ -11,7 +11,7 @@ const FINISH_DEADLINE_MS = 500;
  *
  * @typedef {"insecure" | "no_capture" | "no_tab_capture" | "no_worklet"
  *   | "denied" | "dismissed" | "no_device" | "device_missing" | "device_busy" | "no_tab_audio" | "capture_failed"
- *   | "device_gone" | "sharing_ended"} CaptureProblem
+ *   | "device_gone" | "sharing_ended" | "unreachable"} CaptureProblem
  */
 
 export class CaptureError extends Error {
@@ -197,7 +197,12 @@ function refusal(error) {
  */
 async function openGraph(media, onFrame, onFailure) {
   const { context, source } = await connectSource(media);
-  await context.audioWorklet.addModule(new URL("./worklet.js", import.meta.url));
+  try {
+    await context.audioWorklet.addModule(new URL("./worklet.js", import.meta.url));
+  } catch (error) {
+    await context.close();
+    throw new CaptureError("unreachable", String(error)); // it comes from the server
+  }
   const node = new AudioWorkletNode(context, "antiphon-capture", {
     processorOptions: { sampleRate: SAMPLE_RATE, frameSamples: FRAME_SAMPLES },
   });

@@ -103,6 +103,11 @@ const ADVICE = {
     action: "Press Start to begin another.",
   },
 
+  page: {
+    title: "This page failed",
+    action: "Reload it and try again.",
+  },
+
   // Files
   no_file: {
     title: "No file is chosen",
@@ -194,6 +199,7 @@ const SERVER_KNOWS = new Set([
   "internal",
   "bad_message",
   "closed",
+  "page",
 ]);
 
 /**

@@ -44,3 +44,28 @@ export class StateLine {
     if (this.#announcer.textContent !== announce) this.#announcer.textContent = announce;
   }
 }
+
+/** How far a file has been transcribed; it stands in the place of the meter. */
+export class ProgressLine {
+  #meter = element("meter", HTMLDivElement);
+  #box = element("progress", HTMLDivElement);
+  #bar = element("progress-bar", HTMLProgressElement);
+  #text = element("progress-text", HTMLLabelElement);
+
+  /**
+   * @param {string} text
+   * @param {number | null} share 0 to 1; null while it is not known.
+   */
+  show(text, share) {
+    this.#meter.hidden = true;
+    this.#box.hidden = false;
+    this.#text.textContent = text;
+    if (share === null) this.#bar.removeAttribute("value");
+    else this.#bar.value = share;
+  }
+
+  hide() {
+    this.#box.hidden = true;
+    this.#meter.hidden = false;
+  }
+}

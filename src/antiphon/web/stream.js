@@ -370,6 +370,10 @@ export class CaptionStream {
       });
     } else {
       this.#tell({ type: "error", error });
+      if (error.code === "duration_limit" && !this.#leaving) {
+        this.#cursor = this.#store.end; // the server takes no more
+        this.leave();
+      }
     }
   }
 

@@ -8,29 +8,34 @@ carry audio decoded and delivered without leaving the loop. A message then costs
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable
+from binascii import a2b_base64
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import engineio.packet
 import orjson
 import socketio
 from aiohttp import StreamReader, WSMsgType, web
-from engineio.async_drivers.aiohttp import translate_request
 
-from antiphon.errors import AntiphonError, BadMessage, TooLarge
+from antiphon.errors import AntiphonError, BadMessage
 from antiphon.telemetry.logs import get_logger
 from antiphon.transports.flow import Refusals, Verdict, too_large
 
 log = get_logger("socketio")
 
 UPGRADE_TIMEOUT = 10.0
+CONNECT_TIMEOUT = 10.0
+"""Seconds a client may take to connect to the namespace after its transport has opened."""
+BODY_TIMEOUT = 30.0
+"""Seconds the body of a polling client's request may stand still."""
 QUEUE_PACKETS = 256
 """Packets that may wait for a slow client. Whoever wants to send more waits, and gives the client up after a while."""
-BODY_TIMEOUT = 30.0
-"""Seconds that the body of a polling request may take."""
 MAX_OVERSIZE = 16
 """A message this many times the maximum is not even read: the connection is closed (WebSocket close code 1009)."""
+MAX_POLLED_PACKETS = 4096
+"""Packets in one request of a polling client."""
+MAX_ATTACHMENTS = 8
+"""Binary parts of one event; each waits in memory until the last has come."""
 
 
 class _Json:
@@ -69,35 +74,16 @@ class _PacketQueue(asyncio.Queue[Any]):
             await self._room.wait()
 
 
-class _Body:
-    """The body of a polling request, for a library that asks for all of it in one read."""
-
-    def __init__(self, content: StreamReader) -> None:
-        self._content = content
-
-    async def read(self, size: int) -> bytes:
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT):
-                return await self._content.readexactly(size)
-        except asyncio.IncompleteReadError as cut:
-            return cut.partial
-
-
-def _translate_request(request: web.Request) -> dict[str, Any]:
-    environ: dict[str, Any] = translate_request(request)
-    environ["wsgi.input"] = _Body(request.content)
-    return environ
-
-
 class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
     """A Socket.IO server for aiohttp.
 
     Args:
         max_message_bytes: Messages over this are refused with ``too_large``.
+        send_timeout: Seconds that a client may leave a packet untaken.
         options: Those of :class:`socketio.AsyncServer`.
     """
 
-    def __init__(self, *, max_message_bytes: int, **options: Any) -> None:
+    def __init__(self, *, max_message_bytes: int, send_timeout: float, **options: Any) -> None:
         super().__init__(
             async_mode="aiohttp",
             # one client's events are handled in the order they were sent
@@ -108,13 +94,11 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
             **options,
         )
         self.max_message_bytes = max_message_bytes
+        self.send_timeout = send_timeout
         self._audio: dict[str, Callable[[str, Any], None]] = {}
         self._audio_prefixes: tuple[str, ...] = ()
-        self.eio._async = {
-            **self.eio._async,
-            "websocket": self._websocket,
-            "translate_request": _translate_request,
-        }
+        self._work: set[asyncio.Future[None]] = set()
+        self.eio._async = {**self.eio._async, "websocket": self._websocket}
         self.eio.create_queue = _PacketQueue
 
     def on_audio(self, event: str, handler: Callable[[str, Any], None]) -> None:
@@ -148,22 +132,96 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
         """Queue an ``error`` event."""
         self.emit_soon(sid, "error", error.as_dict())
 
+    async def hang_up(self, sid: str) -> None:
+        """Send what waits for a client, then end its connection; at once where it does not read."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, "/")
+        try:
+            async with asyncio.timeout(self.send_timeout):
+                await self.disconnect(sid)
+                await self.eio.disconnect(eio_sid)
+        except TimeoutError:
+            self._abort(eio_sid)
+
     def abort(self, sid: str) -> None:
         """Cut a client off at once, without a word."""
-        environ = self.environ.get(self.manager.eio_sid_from_sid(sid, "/"))
-        request = environ and environ.get("aiohttp.request")
+        self._abort(self.manager.eio_sid_from_sid(sid, "/"))
+
+    def _abort(self, eio_sid: str | None) -> None:
+        request = self.environ.get(eio_sid, {}).get("aiohttp.request")
         if request is not None and request.transport is not None:
             request.transport.abort()
+        connection = self.eio.sockets.get(eio_sid)
+        if connection is not None:
+            self._later(self._close(connection, self.reason.TRANSPORT_CLOSE))
+
+    @staticmethod
+    async def _close(connection: Any, reason: str) -> None:
+        await connection.close(wait=False, abort=True, reason=reason)
+        # a poll that is under way ends with it
+        connection.queue.put_nowait(engineio.packet.Packet(engineio.packet.NOOP))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
+        await super()._handle_eio_connect(eio_sid, environ)
+        connection = self.eio.sockets[eio_sid]
+        connection.handle_post_request = _Polling(self, connection).receive
+        asyncio.get_running_loop().call_later(CONNECT_TIMEOUT, self._must_have_connected, eio_sid)
+
+    def _must_have_connected(self, eio_sid: str) -> None:
+        if eio_sid in self.eio.sockets and self.manager.sid_from_eio_sid(eio_sid, "/") is None:
+            log.debug("client did not connect in time")
+            self._abort(eio_sid)
+
+    async def take(self, connection: Any, data: str | bytes) -> None:
+        """Handle one Engine.IO packet, not over the maximum."""
+        if isinstance(data, bytes):
+            await self._handle_eio_message(connection.sid, data)
+        elif data[:1] != "4":
+            await self._control(connection, data)
+        elif not self._short_way(connection.sid, data):
+            await self._handle_eio_message(connection.sid, data[1:])
+
+    def oversized(self, connection: Any, size: int, refusals: Refusals) -> bool:
+        """Refuse a packet that is too large; True where the client has gone on with them."""
+        sid = self.manager.sid_from_eio_sid(connection.sid, "/")
+        if sid is None:
+            return True
+        self._binary_packet.pop(connection.sid, None)
+        self.error_soon(sid, too_large(size, self.max_message_bytes))
+        return refusals.refuse(asyncio.get_running_loop().time()) is Verdict.CLOSE
+
+    def bad_packet(self, connection: Any, message: str) -> None:
+        """Tell a client of a packet that is none."""
+        sid = self.manager.sid_from_eio_sid(connection.sid, "/")
+        if sid is not None:
+            self.error_soon(sid, BadMessage(message))
+
+    async def _control(self, connection: Any, data: str) -> None:
+        kind = data[:1]
+        if kind == "1":
+            await self._close(connection, self.reason.CLIENT_DISCONNECT)
+        elif kind == "3":
+            connection.schedule_ping()
+        else:
+            self.bad_packet(connection, "this is not an Engine.IO packet (protocol revision 4)")
 
     async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
         try:
             await super()._handle_eio_message(eio_sid, data)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError) as fault:
+            begun = self._binary_packet.get(eio_sid)
+            if begun is not None and begun.attachment_count > MAX_ATTACHMENTS:
+                raise ValueError("too many attachments")
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as fault:
             # the library's parser raises any of these on a packet that is none
             self._binary_packet.pop(eio_sid, None)
             sid = self.manager.sid_from_eio_sid(eio_sid, "/")
             if sid is None:
-                raise
+                self._abort(eio_sid)
+                return
             log.debug("bad packet", sid=sid, fault=type(fault).__name__)
             self.error_soon(sid, BadMessage("this is not a Socket.IO packet (protocol revision 5)"))
 
@@ -171,7 +229,7 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
         """What engineio makes for each WebSocket; its own handler stands aside."""
         return _WebSocket(self, handler.__self__).serve
 
-    def short_way(self, eio_sid: str, data: str) -> bool:
+    def _short_way(self, eio_sid: str, data: str) -> bool:
         """Deliver an audio event; False where `data` is something else."""
         if not data.startswith(self._audio_prefixes):
             return False
@@ -241,53 +299,86 @@ class _WebSocket:
 
     async def _write(self, websocket: web.WebSocketResponse) -> None:
         queue = self._connection.queue
-        with contextlib.suppress(ConnectionError, RuntimeError):
+        timeout = self._server.send_timeout
+        try:
             while (packet := await queue.get()) is not None:
                 data = packet.encode()
-                if isinstance(data, bytes):
-                    await websocket.send_bytes(data)
-                else:
-                    await websocket.send_str(data)
+                async with asyncio.timeout(timeout):
+                    if isinstance(data, bytes):
+                        await websocket.send_bytes(data)
+                    else:
+                        await websocket.send_str(data)
                 queue.task_done()
                 if packet.packet_type == engineio.packet.CLOSE:
                     break
+        except TimeoutError:
+            log.info("client does not read; cut off", sid=self._connection.sid)
+            self._server._abort(self._connection.sid)
+        except (ConnectionError, RuntimeError):
+            return
         await websocket.close()
 
     async def _read(self, websocket: web.WebSocketResponse) -> None:
         server, connection = self._server, self._connection
-        sid = connection.sid
         limit = server.max_message_bytes
-        receive = websocket.receive
+        receive, take = websocket.receive, server.take
         while not connection.closed:
             message = await receive()
             data = message.data
-            if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
-                if len(data) > limit:
-                    if self._oversized(sid, len(data)):
-                        return
-                elif message.type is WSMsgType.BINARY:
-                    await server._handle_eio_message(sid, data)
-                elif data[:1] != "4":
-                    await self._control(data)
-                elif not server.short_way(sid, data):
-                    await server._handle_eio_message(sid, data[1:])
-            else:
+            if message.type is not WSMsgType.TEXT and message.type is not WSMsgType.BINARY:
+                return
+            if len(data) <= limit:
+                await take(connection, data)
+            elif server.oversized(connection, len(data), self._refusals):
                 return
 
-    async def _control(self, data: str) -> None:
-        try:
-            packet = engineio.packet.Packet(encoded_packet=data)
-            await self._connection.receive(packet)
-        except (ValueError, engineio.exceptions.UnknownPacketError):
-            sid = self._server.manager.sid_from_eio_sid(self._connection.sid, "/")
-            if sid is not None:
-                self._server.error_soon(sid, BadMessage("this is not an Engine.IO packet (protocol revision 4)"))
 
-    def _oversized(self, eio_sid: str, size: int) -> bool:
-        error: TooLarge = too_large(size, self._server.max_message_bytes)
-        sid = self._server.manager.sid_from_eio_sid(eio_sid, "/")
-        if sid is None:
-            return True
-        self._server._binary_packet.pop(eio_sid, None)
-        self._server.error_soon(sid, error)
-        return self._refusals.refuse(asyncio.get_running_loop().time()) is Verdict.CLOSE
+class _Polling:
+    """What a polling client sends. Its requests are handled one after the other."""
+
+    def __init__(self, server: SocketIOServer, connection: Any) -> None:
+        self._server = server
+        self._connection = connection
+        self._turn = asyncio.Lock()
+        self._refusals = Refusals(tell_interval=0.0, patience=2)
+
+    async def receive(self, environ: dict[str, Any]) -> None:
+        """Take one request: packets between record separators, binary ones in base64."""
+        server, connection = self._server, self._connection
+        limit = server.max_message_bytes
+        request: web.Request = environ["aiohttp.request"]
+        async with self._turn:
+            size = request.content_length or 0
+            body = await self._body(request.content, limit) if size <= limit else None
+            if body is None:
+                if server.oversized(connection, max(size, limit + 1), self._refusals):
+                    await connection.close(wait=False, reason=server.reason.SERVER_DISCONNECT)
+                return
+            try:
+                packets = body.decode().split("\x1e", MAX_POLLED_PACKETS)
+                if len(packets) > MAX_POLLED_PACKETS:
+                    raise ValueError
+                taken = [
+                    a2b_base64(packet[1:], strict_mode=True) if packet[:1] == "b" else packet for packet in packets
+                ]
+            except ValueError:
+                server.bad_packet(connection, "this is not an Engine.IO payload (protocol revision 4)")
+                return
+            for packet in taken:
+                if connection.closed:
+                    return
+                await server.take(connection, packet)
+
+    @staticmethod
+    async def _body(content: StreamReader, limit: int) -> bytes | None:
+        """All of it; None where it is over the limit."""
+        body = bytearray()
+        try:
+            while not content.at_eof():
+                async with asyncio.timeout(BODY_TIMEOUT):
+                    body += await content.readany()
+                if len(body) > limit:
+                    return None
+        except TimeoutError:
+            return b""
+        return bytes(body)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from antiphon.errors import AntiphonError, BadMessage, Conflict, DurationLimit, RateLimited
+from antiphon.errors import AntiphonError, BadMessage, Conflict, DurationLimit, RateLimited, Unauthorized
 from antiphon.events import Ended, Failed, Transcript
+from antiphon.protocol.fields import json_type
 from antiphon.protocol.transcription import StartTranscription, parse_chunk, parse_start, result_to_wire
 from antiphon.security.access import Access, bearer_token
 from antiphon.sessions import Participant, SessionManager
@@ -61,6 +62,8 @@ class TranscriptionDoor:
     async def _connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         token = auth.get("token") if isinstance(auth, dict) else None
         try:
+            if token is not None and not isinstance(token, str):
+                raise Unauthorized(f"auth.token must be text, not {json_type(token)}")
             self.access.check_key(token or bearer_token({"Authorization": environ.get("HTTP_AUTHORIZATION", "")}))
         except AntiphonError as error:
             from socketio.exceptions import ConnectionRefusedError as Refused
@@ -137,6 +140,7 @@ class _Client:
                 "message": f"Transcribing {participant.format}; send audio_chunk",
                 "language_code": participant.language,
                 "session_id": participant.session.id,
+                "participant_id": participant.id,
                 "resume_token": participant.resume_token,
                 "next_seq": participant.next_seq,
             },
@@ -207,10 +211,10 @@ class _Client:
                     await self._emit("transcription_result", result_to_wire(entry.id, event))
                 elif isinstance(event, Failed):
                     if event.participant_id == participant.id:
-                        await self._emit("error", event.error)
+                        await self._emit("error", {**event.error, "event_id": entry.id})
                 elif isinstance(event, Ended) and event.participant_id == participant.id:
                     self._over()
-                    await self._emit("transcription_stopped", _stopped(event))
+                    await self._emit("transcription_stopped", _stopped(entry.id, event))
                     return
         except TimeoutError:
             log.info("client does not read; cut off", sid=self._sid)
@@ -243,7 +247,7 @@ class _Client:
             log.info("client goes on after errors; closed", sid=self._sid, code=error.code.value)
             reason = closing_after(error)
             self._sio.emit_soon(self._sid, "closing", {"reason": reason, "reconnect": False})
-            task = asyncio.ensure_future(self._sio.disconnect(self._sid))
+            task = asyncio.ensure_future(self._sio.hang_up(self._sid))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _safe_seq(self) -> int:
@@ -258,11 +262,18 @@ class _Client:
             await self._sio.emit(event, data, to=self._sid)
 
 
-def _stopped(event: Ended) -> dict[str, Any]:
+def _stopped(event_id: int, event: Ended) -> dict[str, Any]:
     status = "stopped" if event.reason in ("stopped", "left") else event.reason
     message = {
         "stopped": "Transcription stopped; everything that was said has been sent",
         "shutdown": "The server is shutting down; start again in a few seconds",
         "lost": "The stream waited too long for its client and was ended",
     }.get(status, f"Transcription ended: {status}")
-    return {"status": status, "message": message, "duration": event.duration, "dropped": event.dropped}
+    return {
+        "status": status,
+        "message": message,
+        "duration": event.duration,
+        "dropped": event.dropped,
+        "event_id": event_id,
+        "participant_id": event.participant_id,
+    }

@@ -1,0 +1,167 @@
+"""Showing a transcription: finals where they were asked for, partials and progress on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
+
+from antiphon.cli.formats import WRITERS, Format, Writer
+from antiphon.events import Ended, Event, Failed, Transcript
+from antiphon.events import Progress as FileProgress
+
+
+class Display:
+    """The last lines of a terminal: what is being said, greyed, and how far the file is. Elsewhere it shows nothing.
+
+    Args:
+        console: Standard error.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._partial = ""
+        self._bar = Progress(
+            TextColumn("[dim]{task.fields[clock]}"), BarColumn(bar_width=None), expand=True, auto_refresh=False
+        )
+        self._task = self._bar.add_task("", total=None, clock="", visible=False)
+        self._live: Live | None = None
+        if console.is_terminal and not console.is_dumb_terminal:
+            self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
+            self._live.start()
+
+    def partial(self, text: str) -> None:
+        """Show what is heard of the utterance so far."""
+        if text != self._partial:
+            self._partial = text
+            self._show()
+
+    def progress(self, done: float, total: float | None) -> None:
+        """Show how many seconds of how many are done."""
+        if total is None:
+            clock = _clock(done)
+        else:
+            done = min(done, total)
+            clock = f"{_clock(done)} / {_clock(total)}"
+        self._bar.update(self._task, completed=done, total=total, clock=clock, visible=total is not None)
+        self._show()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Out of the way while something else is written to the terminal."""
+        if self._live is not None:
+            self._live.stop()
+        try:
+            yield
+        finally:
+            if self._live is not None:
+                self._live.start()
+                self._show()
+
+    def close(self) -> None:
+        """Leave the terminal clean."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _show(self) -> None:
+        if self._live is not None:
+            rows: list[RenderableType] = [Text(self._partial, style="bright_black")] if self._partial else []
+            self._live.update(Group(*rows, self._bar), refresh=True)
+
+
+class Renderer:
+    """Takes the events of one stream.
+
+    Args:
+        style: How finals are written.
+        output: The file they go to; None for standard output.
+        console: Standard error.
+
+    Attributes:
+        troubles: Stretches of speech that could not be transcribed.
+    """
+
+    def __init__(self, style: Format, output: Path | None, console: Console) -> None:
+        self._console = console
+        self._display = Display(console)
+        self._style = style
+        self._output = output
+        self._file: TextIO | None = None
+        self._writer: Writer | None = None
+        self._last: Transcript | None = None
+        self._seconds = 0.0
+        self.troubles = 0
+
+    def take(self, event: Event) -> None:
+        """Show an event."""
+        if isinstance(event, Transcript):
+            self._transcript(event)
+        elif isinstance(event, FileProgress):
+            self._seconds = max(self._seconds, event.done)
+            self._display.progress(event.done, event.total)
+        elif isinstance(event, Ended):
+            self._seconds = max(self._seconds, event.duration)
+        elif isinstance(event, Failed):
+            self.troubles += 1
+            self.warn(str(event.error.get("message", "some speech could not be transcribed")))
+
+    def warn(self, message: str) -> None:
+        """Say something on standard error."""
+        with self._display.aside():
+            self._console.print(Text.assemble(("antiphon: ", "yellow"), message), soft_wrap=True)
+
+    def finish(self) -> None:
+        """Everything was said."""
+        with self._display.aside():
+            self._opened().end(self._seconds)
+
+    def interrupt(self) -> None:
+        """No more is wanted: what was heard of the last utterance counts."""
+        if self._last is not None:
+            self._final(self._last)
+        self.finish()
+
+    def close(self) -> None:
+        """Let go of the terminal and the file."""
+        self._display.close()
+        if self._file is not None:
+            self._file.close()
+
+    def _transcript(self, event: Transcript) -> None:
+        self._seconds = max(self._seconds, event.end)
+        if event.is_partial:
+            self._last = event
+            self._display.partial(event.text)
+            return
+        self._display.partial("")
+        self._final(event)
+
+    def _final(self, event: Transcript) -> None:
+        self._last = None
+        if event.text:
+            with self._display.aside():
+                self._opened().utterance(event)
+
+    def _opened(self) -> Writer:
+        """The writer, begun with the first thing to write, so that a failure leaves an older file alone."""
+        if self._writer is None:
+            target = sys.stdout
+            if self._output is not None:
+                target = self._file = self._output.open("w", encoding="utf-8")
+            self._writer = WRITERS[self._style](target)
+            self._writer.begin()
+        return self._writer
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
