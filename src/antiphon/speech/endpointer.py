@@ -53,13 +53,18 @@ class SpeechAudio:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechPause:
+    """As much silence as the recogniser gets has passed; the utterance ends if more of it follows."""
+
+
+@dataclass(frozen=True, slots=True)
 class SpeechEnd:
     """The utterance is over; its audio reached up to sample `at`."""
 
     at: int
 
 
-SpeechEvent = SpeechStart | SpeechAudio | SpeechEnd
+SpeechEvent = SpeechStart | SpeechAudio | SpeechPause | SpeechEnd
 
 
 class Endpointer:
@@ -132,8 +137,8 @@ class Endpointer:
         rest, self._rest = self._rest, b""
         self._samples += len(rest) // 2
         if self._speaking:
-            if self._held or rest:
-                events.append(SpeechAudio(b"".join(self._held) + rest))
+            if rest and not self._held:
+                events.append(SpeechAudio(rest))
             self._end(events)
         self._preroll.clear()
         self._recent.clear()
@@ -171,6 +176,10 @@ class Endpointer:
             self._unvoiced += 1
             if self._unvoiced <= self._tail_frames:
                 speech.append(frame)
+                if self._unvoiced == self._tail_frames < self._silence_frames:
+                    events.append(SpeechAudio(b"".join(speech)))
+                    events.append(SpeechPause())
+                    speech.clear()
             else:
                 self._held.append(frame)
         over = self._unvoiced >= self._silence_frames

@@ -80,6 +80,13 @@ class Utterance(ABC):
     async def push(self, pcm: bytes) -> None:
         """Give the next piece of audio. Waits while the engine has more than about a second undecoded."""
 
+    async def pause(self) -> None:
+        """The speaker seems to be done, and :meth:`finish` is likely to follow: the engine may prepare its final.
+
+        More audio may come all the same. Only engines that are gated hear of this.
+        """
+        return
+
     @abstractmethod
     async def finish(self) -> None:
         """The audio is complete: decode the rest, send the last final to the sink, and release the engine."""

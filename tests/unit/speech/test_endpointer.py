@@ -27,7 +27,7 @@ def cut(pcm: bytes, pieces: list[int], options: EndpointerOptions | None = None)
 
 
 def boundaries(events: list[SpeechEvent]) -> list[tuple[str, int]]:
-    return [(type(event).__name__, event.at) for event in events if not isinstance(event, SpeechAudio)]
+    return [(type(event).__name__, event.at) for event in events if isinstance(event, SpeechStart | SpeechEnd)]
 
 
 def utterances(events: list[SpeechEvent]) -> list[tuple[int, bytes]]:
@@ -73,6 +73,19 @@ def test_speech_without_a_pause_is_cut_at_the_longest_utterance_and_loses_nothin
     assert len(found) >= 5
     for (start, audio), (following, _) in itertools.pairwise(found):
         assert following <= start + len(audio) // 2 + 0.1 * RATE, "the next begins where this one was cut"
+
+
+def test_a_pause_is_told_before_the_end_and_again_after_more_speech() -> None:
+    names = [type(event).__name__ for event in cut(TWO, []) if not isinstance(event, SpeechAudio)]
+    assert names == ["SpeechStart", "SpeechPause", "SpeechEnd"] * 2
+    short = speech("go-forward")
+    sentence = short[2 * RATE * 4 // 10 : -2 * RATE]
+    hesitating = [
+        type(event).__name__
+        for event in cut(sentence + bytes(2 * RATE * 45 // 100) + sentence + bytes(2 * RATE), [])
+        if not isinstance(event, SpeechAudio)
+    ]
+    assert hesitating == ["SpeechStart", "SpeechPause", "SpeechPause", "SpeechEnd"]
 
 
 def test_a_gap_ends_the_utterance_and_moves_the_position() -> None:

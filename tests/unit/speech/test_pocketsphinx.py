@@ -72,6 +72,35 @@ async def test_the_speaker_is_known_from_the_second_utterance_on(engine: PocketS
         assert (await hear(stream, speech(name)))[-1].text == WORDS[f"{name}.wav"]
 
 
+async def test_a_final_prepared_in_a_pause_is_the_one_without(engine: PocketSphinxRecogniser) -> None:
+    pcm = speech("go-forward")
+    plain = (await hear(engine.open("en-US", 16_000), pcm))[-1]
+    heard: list[Hypothesis] = []
+    utterance = await engine.open("en-US", 16_000).utterance(heard.append)
+    await utterance.push(pcm)
+    await utterance.pause()
+    await utterance.finish()
+    assert heard[-1].is_final
+    assert [(word.word, word.start, word.end) for word in heard[-1].words] == [
+        (word.word, word.start, word.end) for word in plain.words
+    ]
+
+
+async def test_speech_that_goes_on_after_a_pause_is_heard_whole(engine: PocketSphinxRecogniser) -> None:
+    pcm = speech("quick-brown-fox")
+    heard: list[Hypothesis] = []
+    stream = engine.open("en-US", 16_000)
+    utterance = await stream.utterance(heard.append)
+    for offset in range(0, len(pcm), 16_000):
+        await utterance.push(pcm[offset : offset + 16_000])
+        await utterance.pause()
+    await utterance.finish()
+    assert heard[-1].text == WORDS["quick-brown-fox.wav"]
+    assert (await hear(stream, speech("go-forward")))[-1].text == "go forward ten meters"
+    (decoder,) = decoders()
+    assert decoder.children() == [], "what prepared a final is gone"
+
+
 async def test_nothing_is_heard_in_silence(engine: PocketSphinxRecogniser) -> None:
     heard = await hear(engine.open("en-US", 16_000), bytes(32_000))
     assert [hypothesis.text for hypothesis in heard if hypothesis.is_final] == [""]

@@ -101,6 +101,9 @@ class _Utterance(Utterance):
             await self._send(wire.AUDIO, step)
             self._sent += len(step) // 2
 
+    async def pause(self) -> None:
+        await self._send(wire.PAUSE)
+
     async def finish(self) -> None:
         await self._send(wire.END)
         # the whole utterance may be decoded a second time

@@ -10,6 +10,7 @@ MAX_PAYLOAD = 1 << 22
 # server to decoder
 BEGIN = b"B"  # JSON {"cmn": text or null}
 AUDIO = b"A"  # 16-bit mono PCM at 16 kHz
+PAUSE = b"U"  # empty: END is likely to be next
 END = b"E"  # empty
 ABORT = b"X"  # empty
 

@@ -18,6 +18,7 @@ import select
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from pocketsphinx import Decoder
@@ -27,6 +28,43 @@ from antiphon.speech.engines.pocketsphinx import wire
 SAMPLE_RATE = 16_000
 FRAMES_PER_SECOND = 100
 SECOND_PASS_MAX_BYTES = 2 * SAMPLE_RATE * 15
+
+
+class _Guess:
+    """A final worked out by a fork of this process, while this one can still hear more.
+
+    Args:
+        finish: Gives the final; called in the fork.
+    """
+
+    def __init__(self, finish: Callable[[], dict[str, Any]]) -> None:
+        self._pipe, pipe = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                with os.fdopen(pipe, "wb") as file:
+                    file.write(json.dumps(finish()).encode())
+            finally:
+                # never run the exit handlers of the process that this is a fork of
+                os._exit(0)
+        os.close(pipe)
+
+    def result(self) -> dict[str, Any] | None:
+        """The final; None where the fork came to nothing."""
+        with os.fdopen(self._pipe, "rb") as file:
+            written = file.read()
+        os.waitpid(self._pid, 0)
+        try:
+            final: dict[str, Any] = json.loads(written)
+        except ValueError:
+            return None
+        return final
+
+    def drop(self) -> None:
+        """Somebody speaks again."""
+        os.close(self._pipe)
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
 
 
 class DecoderSession:
@@ -40,6 +78,7 @@ class DecoderSession:
         self._samples = 0
         self._adapted = False
         self._running = False
+        self._guess: _Guess | None = None
 
     def serve(self) -> None:
         """Answer frames until the server closes the connection."""
@@ -60,9 +99,13 @@ class DecoderSession:
         if kind == wire.BEGIN:
             self._begin(json.loads(payload)["cmn"])
         elif kind == wire.AUDIO:
+            self._drop_guess()
             self._hear(payload)
+        elif kind == wire.PAUSE:
+            self._drop_guess()
+            self._guess = _Guess(self._finish)
         elif kind == wire.END:
-            self._send(wire.FINAL, self._finish())
+            self._end()
         elif kind == wire.ABORT:
             self._abort()
 
@@ -75,7 +118,21 @@ class DecoderSession:
         self._decoder.start_utt()
         self._running = True
 
+    def _end(self) -> None:
+        guess, self._guess = self._guess, None
+        final = guess.result() if guess else None
+        if final is None:
+            final = self._finish()
+        self._send(wire.FINAL, final)
+        self._abort()
+
+    def _drop_guess(self) -> None:
+        guess, self._guess = self._guess, None
+        if guess is not None:
+            guess.drop()
+
     def _abort(self) -> None:
+        self._drop_guess()
         if self._running:
             self._decoder.end_utt()
             self._running = False
