@@ -21,8 +21,9 @@ from av.audio.stream import AudioStream
 SPEECH = Path(__file__).parent.parent / "data" / "speech"
 SPEECH_RATE = 16_000
 
-Kind = Literal["wav", "flac", "mp3", "m4a", "ogg-opus", "ogg-vorbis", "webm"]
+Kind = Literal["wav", "flac", "mp3", "m4a", "mov", "ogg-opus", "ogg-vorbis", "webm"]
 KINDS: tuple[Kind, ...] = ("wav", "flac", "mp3", "m4a", "ogg-opus", "ogg-vorbis", "webm")
+"""One of each container and codec that people send."""
 
 # FFmpeg's muxer and encoder of each kind.
 _WRITERS: dict[Kind, tuple[str, str]] = {
@@ -30,6 +31,7 @@ _WRITERS: dict[Kind, tuple[str, str]] = {
     "flac": ("flac", "flac"),
     "mp3": ("mp3", "libmp3lame"),
     "m4a": ("mp4", "aac"),
+    "mov": ("mov", "pcm_s16le"),
     "ogg-opus": ("ogg", "libopus"),
     "ogg-vorbis": ("ogg", "vorbis"),
     "webm": ("webm", "libopus"),

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.audio import sine, tone_dbfs
 
 from antiphon.errors import BadAudio, UnsupportedFormat
 from antiphon.formats import AudioFormat, Encoding
 from antiphon.media import PcmConverter, rms_dbfs
+from support.audio import sine, tone_dbfs
 
 RATES = (8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000, 192_000)
 
@@ -130,9 +131,7 @@ def test_length_is_exact_and_the_cutting_of_the_stream_changes_nothing(
 
     converter = PcmConverter(AudioFormat(Encoding.PCM_S16LE, sample_rate, channels))
     edges = [0, *sorted(min(cut, frames) for cut in cuts), frames]
-    pieces = [
-        converter.convert(noise[start:end].tobytes()) for start, end in zip(edges, edges[1:], strict=False)
-    ]
+    pieces = [converter.convert(noise[start:end].tobytes()) for start, end in pairwise(edges)]
     assert b"".join(pieces) + converter.flush() == whole
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from support.audio import KINDS, Kind, encode, sine
 
 from antiphon.errors import BadAudio, UnsupportedFormat
 from antiphon.media import sniff
+from support.audio import KINDS, Kind, encode, sine
 
 NAMES: dict[Kind, str] = {"m4a": "mp4", "ogg-opus": "ogg", "ogg-vorbis": "ogg"}
 
