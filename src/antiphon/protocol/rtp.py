@@ -118,6 +118,11 @@ class SequenceReceiver:
         """The unwrapped sequence number wanted next; everything before it is taken or given up."""
         return self._next or 0
 
+    @property
+    def begun(self) -> bool:
+        """True once a packet was taken; the first one says where the numbers begin."""
+        return self._next is not None
+
     def expects(self, sequence_number: int, timestamp: int) -> bool:
         """True where a packet is just the next one: then :meth:`advance` does for :meth:`push`."""
         return (
@@ -126,6 +131,13 @@ class SequenceReceiver:
             and timestamp == self._timestamp
             and not self._held
         )
+
+    def knows(self, sequence_number: int) -> bool:
+        """True where a packet came before, or was given up: :meth:`push` will count it and give nothing."""
+        if self._next is None:
+            return False
+        ahead = (sequence_number - self._next) & 0xFFFF
+        return ahead >= 0x8000 or self._next + ahead in self._held
 
     def advance(self, samples: int, now: float) -> None:
         """Account for the packet that :meth:`expects` approved of, `samples` long, arrived at `now` seconds."""
@@ -149,14 +161,10 @@ class SequenceReceiver:
         if self._next is None:
             self._next = sequence_number
             self._timestamp = timestamp
-        ahead = (sequence_number - self._next) & 0xFFFF
-        if ahead >= 0x8000:
+        if self.knows(sequence_number):
             self.stats.duplicates += 1
             return []
-        seq = self._next + ahead
-        if seq in self._held:
-            self.stats.duplicates += 1
-            return []
+        seq = self._next + ((sequence_number - self._next) & 0xFFFF)
         if self._held and seq < max(self._held):
             self.stats.reordered += 1
         self._held[seq] = (timestamp, payload, samples, now)

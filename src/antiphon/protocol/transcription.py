@@ -86,7 +86,7 @@ def _decode_base64(text: str) -> bytes:
         decoded: bytes = pybase64.b64decode(text, validate=True)
     except ValueError:
         # some encoders break lines after 76 characters (RFC 2045 section 6.8) or leave the padding away
-        unbroken = "".join(text.split())
+        unbroken = text.replace("\r", "").replace("\n", "")
         try:
             decoded = pybase64.b64decode(unbroken + "=" * (-len(unbroken) % 4), validate=True)
         except ValueError:

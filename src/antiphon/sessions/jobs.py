@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Any
 from antiphon.errors import AntiphonError, Internal, NotFound, RateLimited
 from antiphon.events import Ended, Failed, Progress, Started, Transcript
 from antiphon.media import FileDecoder
-from antiphon.sessions.manager import SessionManager
+from antiphon.sessions.manager import SessionManager, new_session_id
 from antiphon.sessions.session import Session
 from antiphon.speech.transcriber import Transcriber
 from antiphon.telemetry.logs import get_logger
@@ -123,7 +122,7 @@ class JobManager:
         tag = self._sessions.language(language)
         self.check_room()
         self._sessions.admit()
-        job = Job(secrets.token_urlsafe(16), path, tag, interim_results, self._sessions.clock.time())
+        job = Job(new_session_id(), path, tag, interim_results, self._sessions.clock.time())
         try:
             session = await self._sessions.session(job.id)
         except BaseException:

@@ -19,6 +19,8 @@ from antiphon.speech.transcriber import Transcriber
 if TYPE_CHECKING:
     from antiphon.sessions.session import Session
 
+MIN_RETRY_S = 0.5
+"""Whoever was too fast waits this long at least, so that it is not told of every chunk."""
 MAX_FILLED_GAP_S = 0.5
 """Gaps up to this long are filled with silence; longer ones end the utterance."""
 
@@ -68,7 +70,8 @@ class Participant:
         self._engine_rate = engine_rate
         self._converter = PcmConverter(audio, engine_rate)
         self._passthrough = self._converter.passthrough
-        self._seconds = 0.0
+        self._frames = 0
+        self._max_frames = int(limits.max_session_s * audio.sample_rate)
         self._finishing: asyncio.Task[None] | None = None
         self._replaced: Callable[[], None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -83,7 +86,7 @@ class Participant:
     @property
     def seconds(self) -> float:
         """Seconds of audio taken, gaps included."""
-        return self._seconds
+        return self._frames / self.format.sample_rate
 
     def attach(self, replaced: Callable[[], None]) -> None:
         """A connection takes the stream over; `replaced` is called when another takes it from there."""
@@ -130,6 +133,7 @@ class Participant:
             )
         seconds = size * self._byte_seconds
         if wait := self._pace.take(seconds, self._monotonic()):
+            wait = max(wait, MIN_RETRY_S)
             raise RateLimited(
                 f"audio comes faster than {self._limits.max_rate:g} times real time; "
                 f"what did not fit was not taken: send it again in {wait:.1f} s, and go on at the pace of speech",
@@ -142,13 +146,14 @@ class Participant:
                 "this audio was not taken: send it again in a second",
                 retry_after=1.0,
             )
-        if self._seconds + seconds > self._limits.max_session_s:
+        frames = size // self._frame_bytes
+        if self._frames + frames > self._max_frames:
             raise DurationLimit(
                 f"a stream may last {self._limits.max_session_s:g} s of audio; stop this one and start another"
             )
         if self.ended or self._finishing:
             raise Conflict("this stream has ended; start a new one")
-        self._seconds += seconds
+        self._frames += frames
 
     def feed_in_order(self, ready: list[Ready]) -> None:
         """Take what was admitted and is now in order."""
@@ -168,7 +173,7 @@ class Participant:
     def _gap(self, samples: int) -> None:
         """Let `samples` of the participant's format pass that nobody sent."""
         seconds = samples / self.format.sample_rate
-        self._seconds += seconds
+        self._frames += samples
         missing = round(seconds * self._engine_rate)
         if seconds <= MAX_FILLED_GAP_S and not self.muted:
             self._transcriber.push(bytes(2 * missing))
@@ -192,7 +197,7 @@ class Participant:
         finally:
             self.ended = True
             lost = self.dropped + self.sequence.stats.lost
-            self.session.emit(Ended(self.id, reason, round(self._seconds, 3), lost))
+            self.session.emit(Ended(self.id, reason, round(self.seconds, 3), lost))
             self.session.leave(self)
             self._on_end(self)
 

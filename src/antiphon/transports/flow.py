@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Generic, TypeVar
 
-from antiphon.errors import AntiphonError, TooLarge
+from antiphon.errors import AntiphonError, RateLimited, TooLarge
 
 Message = TypeVar("Message")
 
@@ -61,22 +61,27 @@ class Verdict(Enum):
 class Refusals:
     """Keeps count of refused chunks: the client is told once in a while, and cut off where it goes on regardless.
 
-    A chunk with a number is waited for after it was refused, so that the stream stays in order; what comes before it is
-    not taken either.
+    A chunk with a number is awaited after it was refused, so that the stream stays in order: what comes before it is
+    not taken either. Its refusal is always told, for the client has to send it again.
 
     Args:
-        tell_interval: Seconds between two errors, at least.
+        tell_interval: Seconds between two errors about the same thing, at least.
         patience: Errors after which the connection is closed.
     """
 
-    __slots__ = ("_forgive", "_interval", "_patience", "_strikes", "_told_at", "_wait_until", "awaited", "refused")
+    __slots__ = ("_interval", "_patience", "_retry_at", "_strikes", "_told_at", "_wait_until", "awaited", "refused")
+
+    FORGIVE_S = 10.0
+    """Seconds without an error after which earlier ones are forgotten."""
+    AWAIT_S = 5.0
+    """Seconds that a refused chunk is awaited after it was welcome again; then the stream goes on without it."""
 
     def __init__(self, tell_interval: float = 1.0, patience: int = 8) -> None:
         self._interval = tell_interval
         self._patience = patience
-        self._forgive = 10.0
         self._strikes = 0
         self._told_at = float("-inf")
+        self._retry_at = float("-inf")
         self._wait_until = 0.0
         self.awaited: int | None = None
         self.refused = 0
@@ -84,26 +89,43 @@ class Refusals:
     def refuse(self, now: float, seq: int | None = None, retry_after: float = 0.0) -> Verdict:
         """A chunk was refused at `now`; with a number, it is awaited."""
         self.refused += 1
+        news = seq is not None and self.awaited is None
         if seq is not None:
             self.awaited = seq
-            self._wait_until = now + retry_after + 5.0
-        if now - self._told_at > self._forgive:
-            self._strikes = 0
-        if now - self._told_at < self._interval:
-            return Verdict.IGNORE
-        self._strikes += 1
-        self._told_at = now
-        return Verdict.CLOSE if self._strikes > self._patience else Verdict.TELL
+            self._wait_until = now + retry_after + self.AWAIT_S
+        patient = news and now >= self._retry_at
+        verdict = self._tell(now, news, patient)
+        if verdict is Verdict.TELL:
+            self._retry_at = now + retry_after
+        return verdict
 
     def passes(self, seq: int, now: float) -> bool:
         """False where an earlier chunk is awaited and this one has to be sent again after it."""
-        if self.awaited is None:
-            return True
-        if seq <= self.awaited or now >= self._wait_until:
+        if self.awaited is not None and now >= self._wait_until:
             self.awaited = None
-            return True
+        return self.awaited is None or seq <= self.awaited
+
+    def remind(self, now: float) -> Verdict:
+        """A chunk did not pass."""
         self.refused += 1
-        return False
+        return self._tell(now, news=False, patient=False)
+
+    def accept(self, now: float) -> None:
+        """The awaited chunk came again and was taken: a client that waited for its time has obeyed."""
+        if self.awaited is not None:
+            self.awaited = None
+            if now >= self._retry_at:
+                self._strikes = 0
+
+    def _tell(self, now: float, news: bool, patient: bool) -> Verdict:
+        since = now - self._told_at
+        if since < self._interval and not news:
+            return Verdict.IGNORE
+        if since > self.FORGIVE_S:
+            self._strikes = 0
+        self._told_at = now
+        self._strikes += not patient
+        return Verdict.CLOSE if self._strikes > self._patience else Verdict.TELL
 
 
 class Sender(Generic[Message]):
@@ -172,6 +194,13 @@ def too_large(size: int, limit: int) -> TooLarge:
     return TooLarge(
         f"a message of {size} bytes is over the maximum of {limit}; nothing of it was taken. Send audio in chunks of "
         "20 to 200 ms, and whole files to POST /v1/transcribe"
+    )
+
+
+def awaited(seq: int | None) -> RateLimited:
+    """The error for chunks that come after a refused one."""
+    return RateLimited(
+        f"chunk {seq} was refused and has to come again before those after it; go on from there", retry_after=0.0
     )
 
 

@@ -26,7 +26,7 @@ from antiphon.protocol.audio_stream import BitrateChange, Control, Join, Leave, 
 from antiphon.security.access import Access, bearer_token
 from antiphon.sessions import Participant, SessionManager
 from antiphon.telemetry.logs import get_logger
-from antiphon.transports.flow import Acks, Refusals, Sender, Verdict, closing_after, too_large
+from antiphon.transports.flow import Acks, Refusals, Sender, Verdict, awaited, closing_after, too_large
 
 log = get_logger("websocket")
 
@@ -269,18 +269,20 @@ class _Connection:
             self._acks.note()
         except (RateLimited, DurationLimit) as error:
             # whatever was refused, the stream goes on from the packet wanted next
-            self._refuse(error, sequence.next_seq)
+            self._refuse(error, sequence.next_seq if sequence.begun else seq)
         except AntiphonError as error:
             self.error(error)
 
     def _out_of_order(
         self, participant: Participant, seq: int, timestamp: int, payload: bytes, samples: int, now: float
     ) -> None:
-        awaited = self._refusals.awaited
-        if awaited is not None and seq != awaited & 0xFFFF and not self._refusals.passes(2**62, now):
+        wanted = self._refusals.awaited
+        if wanted is not None and seq != wanted & 0xFFFF and not self._refusals.passes(wanted + 1, now):
+            self._act(self._refusals.remind(now), awaited(wanted))
             return
-        participant.admit(len(payload))
-        self._refusals.awaited = None
+        if not participant.sequence.knows(seq):
+            participant.admit(len(payload))
+            self._refusals.accept(now)
         participant.feed_in_order(participant.sequence.push(seq, timestamp, payload, samples, now))
 
     async def _control(self, control: Control) -> None:
@@ -347,9 +349,17 @@ class _Connection:
         self._end_soon()
 
     def _refuse(self, error: RateLimited | DurationLimit, seq: int | None) -> None:
-        verdict = self._refusals.refuse(self._time(), seq, error.retry_after or 0.0)
-        if verdict is not Verdict.IGNORE:
-            self.error(error)
+        # a stream that is as long as it may be will never take the packet: nothing is awaited
+        wanted = seq if isinstance(error, RateLimited) else None
+        self._act(self._refusals.refuse(self._time(), wanted, error.retry_after or 0.0), error)
+
+    def _act(self, verdict: Verdict, error: AntiphonError) -> None:
+        if verdict is Verdict.IGNORE:
+            return
+        if self._rtp:
+            # from here on the client knows which packet is wanted
+            self._acks.flush()
+        self.error(error)
         if verdict is Verdict.CLOSE:
             self._cut_off(error)
 

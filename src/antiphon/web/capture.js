@@ -111,7 +111,8 @@ export class Capture {
         if (track.readyState === "ended") throw new CaptureError(ended);
         track.addEventListener("ended", () => onEnd(ended));
       }
-      for (const track of media.getAudioTracks()) {
+      // a tab that plays nothing is muted too, and nothing is wrong with it
+      for (const track of source === "microphone" ? media.getAudioTracks() : []) {
         track.addEventListener("mute", () => onMuted(true));
         track.addEventListener("unmute", () => onMuted(false));
       }

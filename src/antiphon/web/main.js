@@ -164,7 +164,8 @@ function onStreamState(state) {
     const { reason, error } = state;
     if (error !== null) tellProblem(error);
     else if (reason !== "left" && reason !== "abandoned") tellProblem({ code: reason });
-    endLive("ended", `Ended · ${clockTime(live?.seconds ?? 0)}`);
+    if (reason === "refused") endLive("idle", "Ready");
+    else endLive("ended", `Ended · ${clockTime(live?.seconds ?? 0)}`);
     return;
   }
   if (state.phase === "live") notices.drop("offline");
@@ -224,7 +225,7 @@ async function runFile(file) {
         heard = true;
         sheet.begin("file");
       }
-      onJob(event);
+      onJob(event, file.name);
     },
   });
   controls.show(true, "Cancel");
@@ -248,11 +249,15 @@ async function runFile(file) {
   stateLine.show("ended", text);
 }
 
-/** @param {import("./file-job.js").JobEvent} event */
-function onJob(event) {
+/**
+ * @param {import("./file-job.js").JobEvent} event
+ * @param {string} name Of the file.
+ */
+function onJob(event, name) {
   if (event.type === "result") {
     sheet.apply(event.result);
   } else if (event.type === "accepted") {
+    progress.show(`Reading ${name}`, null);
     stateLine.show("file", "Transcribing");
   } else {
     const { done, total } = event;

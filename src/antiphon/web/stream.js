@@ -226,7 +226,7 @@ export class CaptionStream {
     this.#joined = false;
     this.#leaveSent = false;
     this.#paused = false;
-    this.#deadlines.cancel("join", "ping", "pause", "pump");
+    this.#deadlines.cancel("join", "ping", "pause", "pump", "over");
     socket?.close();
   }
 
@@ -356,11 +356,22 @@ export class CaptionStream {
     }
   }
 
+  /** The server has ended this stream, and `left` is on its way; should it not come, another session begins. */
+  #onOver() {
+    if (this.#deadlines.has("over")) return;
+    this.#deadlines.set("over", JOIN_DEADLINE_MS, () => {
+      this.#session = null;
+      this.#connectionLost(null);
+    });
+  }
+
   /** @param {WireError} error */
   #onError(error) {
     this.#lastError = error;
     if (!this.#joined) {
       this.#onRefusal(error);
+    } else if (error.code === "conflict") {
+      this.#onOver();
     } else if (error.code === "rate_limited") {
       this.#paused = true;
       this.#deadlines.set("pause", error.retryAfter === null ? PAUSE_MS : 1000 * error.retryAfter, () => {

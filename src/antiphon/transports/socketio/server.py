@@ -19,7 +19,7 @@ from aiohttp import StreamReader, WSMsgType, web
 
 from antiphon.errors import AntiphonError, BadMessage
 from antiphon.telemetry.logs import get_logger
-from antiphon.transports.flow import Refusals, Verdict, too_large
+from antiphon.transports.flow import Refusals, Verdict, closing_after, too_large
 
 log = get_logger("socketio")
 
@@ -185,14 +185,19 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
         elif not self._short_way(connection.sid, data):
             await self._handle_eio_message(connection.sid, data[1:])
 
-    def oversized(self, connection: Any, size: int, refusals: Refusals) -> bool:
-        """Refuse a packet that is too large; True where the client has gone on with them."""
+    async def oversized(self, connection: Any, size: int, refusals: Refusals) -> None:
+        """Refuse a packet that is too large, and show a client out that goes on with them."""
         sid = self.manager.sid_from_eio_sid(connection.sid, "/")
         if sid is None:
-            return True
+            self._abort(connection.sid)
+            return
         self._binary_packet.pop(connection.sid, None)
-        self.error_soon(sid, too_large(size, self.max_message_bytes))
-        return refusals.refuse(asyncio.get_running_loop().time()) is Verdict.CLOSE
+        error = too_large(size, self.max_message_bytes)
+        self.error_soon(sid, error)
+        if refusals.refuse(asyncio.get_running_loop().time()) is Verdict.CLOSE:
+            log.info("client goes on after errors; closed", sid=sid, code=error.code.value)
+            self.emit_soon(sid, "closing", {"reason": closing_after(error), "reconnect": False})
+            self._later(self.hang_up(sid))
 
     def bad_packet(self, connection: Any, message: str) -> None:
         """Tell a client of a packet that is none."""
@@ -211,10 +216,15 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
         try:
+            if isinstance(data, str) and self._binary_packet.pop(eio_sid, None) is not None:
+                self.error_soon(
+                    self.manager.sid_from_eio_sid(eio_sid, "/"),
+                    BadMessage("a binary part was announced and did not come; that event was dropped"),
+                )
             await super()._handle_eio_message(eio_sid, data)
             begun = self._binary_packet.get(eio_sid)
-            if begun is not None and begun.attachment_count > MAX_ATTACHMENTS:
-                raise ValueError("too many attachments")
+            if begun is not None and not 1 <= begun.attachment_count <= MAX_ATTACHMENTS:
+                raise ValueError("no binary part, or too many")
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as fault:
             # the library's parser raises any of these on a packet that is none
             self._binary_packet.pop(eio_sid, None)
@@ -329,8 +339,8 @@ class _WebSocket:
                 return
             if len(data) <= limit:
                 await take(connection, data)
-            elif server.oversized(connection, len(data), self._refusals):
-                return
+            else:
+                await server.oversized(connection, len(data), self._refusals)
 
 
 class _Polling:
@@ -351,8 +361,7 @@ class _Polling:
             size = request.content_length or 0
             body = await self._body(request.content, limit) if size <= limit else None
             if body is None:
-                if server.oversized(connection, max(size, limit + 1), self._refusals):
-                    await connection.close(wait=False, reason=server.reason.SERVER_DISCONNECT)
+                await server.oversized(connection, max(size, limit + 1), self._refusals)
                 return
             try:
                 packets = body.decode().split("\x1e", MAX_POLLED_PACKETS)

@@ -12,7 +12,7 @@ from antiphon.protocol.transcription import StartTranscription, parse_chunk, par
 from antiphon.security.access import Access, bearer_token
 from antiphon.sessions import Participant, SessionManager
 from antiphon.telemetry.logs import get_logger
-from antiphon.transports.flow import Acks, Refusals, Verdict, closing_after
+from antiphon.transports.flow import Acks, Refusals, Verdict, awaited, closing_after
 from antiphon.transports.socketio.server import SocketIOServer
 
 log = get_logger("socketio")
@@ -120,6 +120,7 @@ class _Client:
         self._refusals = Refusals()
         self._acks = Acks(door.ack_interval, self._send_ack, self._safe_seq)
         self._time = asyncio.get_running_loop().time
+        self._cut_off = False
 
     async def start(self, data: Any) -> None:
         """``start_transcription``."""
@@ -149,6 +150,8 @@ class _Client:
 
     def chunk(self, data: Any) -> None:
         """``audio_chunk``. The short way: does not wait."""
+        if self._cut_off:
+            return
         participant = self._participant
         try:
             audio, seq = parse_chunk(data)
@@ -160,9 +163,12 @@ class _Client:
             if seq < participant.next_seq:
                 self._acks.note()
                 return
-            if not self._refusals.passes(seq, self._time()):
+            if self._refusals.awaited is not None and not self._refusals.passes(seq, self._time()):
+                self._remind()
                 return
             participant.ingest(audio)
+            if self._refusals.awaited is not None:
+                self._refusals.accept(self._time())
             participant.dropped += seq - participant.next_seq
             participant.next_seq = seq + 1
             self._acks.note()
@@ -240,10 +246,21 @@ class _Client:
         participant = self._participant
         if participant is not None and seq is None:
             participant.dropped += 1
-        verdict = self._refusals.refuse(self._time(), seq, error.retry_after or 0.0)
-        if verdict is not Verdict.IGNORE:
-            self._sio.error_soon(self._sid, error)
+        # a stream that is as long as it may be will never take the chunk: nothing is awaited
+        wanted = seq if isinstance(error, RateLimited) else None
+        self._act(self._refusals.refuse(self._time(), wanted, error.retry_after or 0.0), error)
+
+    def _remind(self) -> None:
+        self._act(self._refusals.remind(self._time()), awaited(self._refusals.awaited))
+
+    def _act(self, verdict: Verdict, error: AntiphonError) -> None:
+        if verdict is Verdict.IGNORE:
+            return
+        # from here on the client knows which chunk is wanted
+        self._acks.flush()
+        self._sio.error_soon(self._sid, error)
         if verdict is Verdict.CLOSE:
+            self._cut_off = True
             log.info("client goes on after errors; closed", sid=self._sid, code=error.code.value)
             reason = closing_after(error)
             self._sio.emit_soon(self._sid, "closing", {"reason": reason, "reconnect": False})

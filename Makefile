@@ -1,0 +1,55 @@
+# GNU make 3.81 or newer. Everything lands in .venv, node_modules and build; nothing outside the checkout is touched,
+# but for the packages of SYSTEM_PACKAGES, which `make test` installs where it runs as root on Debian or Ubuntu.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# Flags for what a target runs:  make serve ARGS="--port 9000"   make test ARGS="tests/unit -k resume"
+ARGS ?=
+# Debian packages whose programs the tests use.
+SYSTEM_PACKAGES ?= chromium
+
+BIN := .venv/bin
+
+.PHONY: help serve test check bench docs format clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+serve: .venv/.with-server ## start the server on http://127.0.0.1:8080 (flags: ARGS="--port 9000")
+	@exec $(BIN)/antiphon serve $(ARGS)
+
+test: .venv/.with-development ## run all tests (some of them: ARGS="tests/unit -k resume")
+	@$(BIN)/python -m scripts.run_tests --packages "$(SYSTEM_PACKAGES)" $(ARGS)
+
+check: .venv/.with-development ## read the code without running it: format, lint, types, layers, tree
+	@$(BIN)/python -m scripts.run_checks
+
+bench: .venv/.with-bench ## measure the ingest of audio against other servers (flags: ARGS="--help")
+	@if [ -f bench/package.json ]; then $(BIN)/python -m scripts.node bench; fi
+	@$(BIN)/python -m bench.ingest $(ARGS)
+
+docs: .venv/.with-development ## build the reference of the Python API into build/docs
+	@$(BIN)/python -m scripts.reference build/docs
+
+format: .venv/.with-development ## bring the Python code into shape
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+clean: ## remove what was built and cached (.venv and node_modules as well: ALL=1)
+	@rm -rf build dist test-output bench-output .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . \( -name .git -o -name .venv -o -name node_modules \) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+	@if [ -n "$(ALL)" ]; then rm -rf .venv .cache tests/js/node_modules bench/node_modules; fi
+
+# One stamp for each set of extras. Its rule installs nothing, and needs no network, unless the content of pyproject.toml
+# has changed. The environment itself is a prerequisite, so that one whose Python has vanished is made anew.
+.venv/.with-server: extras :=
+.venv/.with-development: extras := test check docs
+.venv/.with-bench: extras := test bench
+
+.venv/.with-%: pyproject.toml $(BIN)/python
+	@python=$$(scripts/find-python) && "$$python" -m scripts.environment $@ $(extras)
+
+$(BIN)/python:
+	@python=$$(scripts/find-python) && "$$python" -m scripts.environment

@@ -1,0 +1,57 @@
+"""All tests: ``python -m scripts.run_tests [--packages "NAME ..."] [PYTEST ARGUMENT ...]``.
+
+With pytest arguments, only pytest runs. What can't run on this machine is named at the end, with what to
+install for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from scripts import node, system
+from scripts.environment import ROOT
+from scripts.parts import BIN, Job
+
+JS = ROOT / "tests" / "js"
+NEEDED_BY = {"chromium": "browser tests"}
+MARKERS = {"chromium": "browser"}
+"""Pytest markers of the tests that need a package. Others skip themselves where their program is missing."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--packages", default="", help="Debian packages that tests use")
+    options, pytest_arguments = parser.parse_known_args()
+    job = Job("test")
+    packages = options.packages.split()
+    system.install(packages)
+
+    left_out = []
+    for package in system.missing(packages):
+        what = NEEDED_BY.get(package, f"tests that use {package}")
+        job.skip(what, f"{package} is not installed; install it with: {system.how_to_get(package)}")
+        if package in MARKERS:
+            left_out.append(MARKERS[package])
+
+    node_error = ""
+    if (JS / "package.json").exists():
+        try:
+            node.install(JS)
+        except node.NodeError as error:
+            node_error = str(error)
+            left_out.append("node")
+
+    if node_error:
+        job.skip("JavaScript tests, and tests with Node clients", node_error)
+    elif pytest_arguments:
+        print("With ARGS only pytest is run.")
+    elif (JS / "package.json").exists():
+        job.run("JavaScript tests", ["npm", "test", "--silent"], JS)
+
+    markers = ["-m", " and ".join(f"not {marker}" for marker in left_out)] if left_out else []
+    job.run("Python tests", [BIN / "python", "-m", "pytest", *markers, *pytest_arguments])
+    return job.finish()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,238 @@
+/** What the tests of the stream stand on: time that is moved by hand, and the server's end of real sockets. */
+
+import { EventEmitter, once } from "node:events";
+
+import { WebSocket, WebSocketServer } from "ws";
+
+import { CaptionStream, FRAME_SAMPLES } from "../../src/antiphon/web/stream.js";
+
+/** @typedef {import("../../src/antiphon/web/stream.js").StreamEvent} StreamEvent */
+/** @typedef {import("../../src/antiphon/web/timing.js").Timers} Timers */
+
+const DEADLINE_MS = 5_000;
+
+/** Time that stands still until it is moved. */
+export class VirtualTime {
+  #now = 0;
+  /** @type {Map<number, {at: number, action: () => void}>} */
+  #timers = new Map();
+  #id = 0;
+
+  /** @type {Timers} */
+  timers = {
+    now: () => this.#now,
+    after: (milliseconds, action) => {
+      const id = this.#id++;
+      this.#timers.set(id, { at: this.#now + milliseconds, action });
+      return () => this.#timers.delete(id);
+    },
+  };
+
+  /** @param {number} milliseconds */
+  move(milliseconds) {
+    const until = this.#now + milliseconds;
+    for (;;) {
+      const [next] = [...this.#timers].filter(([, { at }]) => at <= until).sort(([, a], [, b]) => a.at - b.at);
+      if (next === undefined) break;
+      this.#timers.delete(next[0]);
+      this.#now = next[1].at;
+      next[1].action();
+    }
+    this.#now = until;
+  }
+
+  get waiting() {
+    return this.#timers.size;
+  }
+}
+
+/** One thing after another, each waited for. @template T */
+export class Inbox {
+  /** @type {T[]} */
+  #items = [];
+  #emitter = new EventEmitter();
+
+  /** @param {T} item */
+  put(item) {
+    this.#items.push(item);
+    this.#emitter.emit("item");
+  }
+
+  /**
+   * The next thing that fits; those before it are dropped.
+   *
+   * @template {T} U
+   * @param {(item: T) => item is U} fits
+   * @returns {Promise<U>}
+   */
+  async next(fits) {
+    const signal = AbortSignal.timeout(DEADLINE_MS);
+    for (;;) {
+      for (let item = this.#items.shift(); item !== undefined; item = this.#items.shift()) {
+        if (fits(item)) return item;
+      }
+      await once(this.#emitter, "item", { signal });
+    }
+  }
+
+  /** Everything that is there. */
+  drain() {
+    return this.#items.splice(0);
+  }
+}
+
+/** @typedef {{kind: "control", message: Record<string, any>} | {kind: "frame", sequence: number, timestamp: number, sample: number}} FromClient */
+
+/** The server's end of one connection. */
+export class Line {
+  /** @type {Inbox<FromClient>} */
+  inbox = new Inbox();
+
+  /** @param {WebSocket} socket */
+  constructor(socket) {
+    this.socket = socket;
+    socket.on("message", (data, isBinary) => {
+      const bytes = /** @type {Buffer} */ (data);
+      if (!isBinary) {
+        this.inbox.put({ kind: "control", message: JSON.parse(bytes.toString()) });
+        return;
+      }
+      this.inbox.put({
+        kind: "frame",
+        sequence: bytes.readUInt16BE(2),
+        timestamp: bytes.readUInt32BE(4),
+        sample: bytes.readInt16LE(12),
+      });
+    });
+  }
+
+  /** @param {object} message */
+  say(message) {
+    this.socket.send(JSON.stringify(message));
+  }
+
+  /** @param {string} type */
+  async control(type) {
+    const { message } = await this.inbox.next(
+      /** @returns {item is Extract<FromClient, {kind: "control"}>} */
+      (item) => item.kind === "control" && item.message["type"] === type,
+    );
+    return message;
+  }
+
+  async frame() {
+    return await this.inbox.next(
+      /** @returns {item is Extract<FromClient, {kind: "frame"}>} */ (item) => item.kind === "frame",
+    );
+  }
+
+  /** @param {number} count @returns {Promise<number[]>} First sample of each. */
+  async frames(count) {
+    const samples = [];
+    while (samples.length < count) samples.push((await this.frame()).sample);
+    return samples;
+  }
+
+  /** @param {object} [more] */
+  joined(more = {}) {
+    this.say({ type: "joined", sessionId: "s1", participantId: "p1", resumeToken: "t1", nextSeq: 0, ...more });
+  }
+}
+
+/**
+ * A stream under test with its server, its clock and what it tells.
+ */
+export class Rig {
+  time = new VirtualTime();
+  /** @type {Inbox<StreamEvent>} */
+  events = new Inbox();
+  /** @type {Inbox<Line>} */
+  #lines = new Inbox();
+  #server;
+  /** What `Math.random` gives in the stream: 1 makes each backoff as long as it can be. */
+  random = 1;
+
+  /** @param {WebSocketServer} server */
+  constructor(server) {
+    this.#server = server;
+    server.on("connection", (socket) => this.#lines.put(new Line(socket)));
+    const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+    this.stream = new CaptionStream({
+      url: `ws://127.0.0.1:${port}/audio-stream`,
+      language: "en-US",
+      tell: (event) => this.events.put(event),
+      openSocket: (url) => {
+        const socket = new WebSocket(url);
+        socket.on("error", () => undefined); // a browser's socket need not be listened to, Node's must
+        return /** @type {globalThis.WebSocket} */ (/** @type {unknown} */ (socket));
+      },
+      timers: this.time.timers,
+      random: () => this.random,
+    });
+  }
+
+  /** @param {import("node:test").TestContext} context */
+  static async open(context) {
+    const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+    await once(server, "listening");
+    const rig = new Rig(server);
+    context.after(() => rig.close());
+    return rig;
+  }
+
+  /** The next connection, its `join` read. */
+  async line() {
+    const line = await this.#lines.next(/** @returns {item is Line} */ (item) => item instanceof Line);
+    return { line, join: await line.control("join") };
+  }
+
+  /** Start, and be joined. */
+  async live() {
+    this.stream.start();
+    const { line, join } = await this.line();
+    line.joined();
+    await this.phase("live");
+    return { line, join };
+  }
+
+  /** @param {number} count @param {number} [first] Frames whose samples all have the frame's number. */
+  speak(count, first = 0) {
+    for (let i = first; i < first + count; i++) this.stream.push(new Int16Array(FRAME_SAMPLES).fill(i));
+  }
+
+  /**
+   * @template {StreamEvent["type"]} K
+   * @param {K} type
+   * @returns {Promise<Extract<StreamEvent, {type: K}>>}
+   */
+  async told(type) {
+    return await this.events.next(
+      /** @returns {event is Extract<StreamEvent, {type: K}>} */ (event) => event.type === type,
+    );
+  }
+
+  /**
+   * @template {import("../../src/antiphon/web/stream.js").StreamState["phase"]} P
+   * @param {P} phase
+   * @returns {Promise<Extract<import("../../src/antiphon/web/stream.js").StreamState, {phase: P}>>}
+   */
+  async phase(phase) {
+    for (;;) {
+      const { state } = await this.told("state");
+      if (state.phase === phase) {
+        return /** @type {Extract<import("../../src/antiphon/web/stream.js").StreamState, {phase: P}>} */ (state);
+      }
+    }
+  }
+
+  async stopListening() {
+    for (const client of this.#server.clients) client.terminate();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  async close() {
+    this.stream.leave();
+    this.stream.leave();
+    await this.stopListening();
+  }
+}

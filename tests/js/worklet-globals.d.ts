@@ -1,0 +1,9 @@
+/** What the audio thread's global scope offers (Web Audio API, section 1.32); TypeScript's DOM library leaves it out. */
+
+declare const sampleRate: number;
+
+declare class AudioWorkletProcessor {
+  readonly port: MessagePort;
+}
+
+declare function registerProcessor(name: string, processor: new (options: never) => AudioWorkletProcessor): void;
