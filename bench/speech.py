@@ -236,17 +236,22 @@ async def decoding(engine: str, said: Sequence[Utterance], cores: Cores, seconds
         try:
             # The decoders start and load their models outside the window.
             await _recite(listeners, text, 3.0)
-            await settle(running)
             before = running.tree.cpu_seconds()
             await _recite(listeners, text, seconds)
-            await settle(running)
-            spent = running.tree.cpu_seconds() - before
             decoders = [pid for pid, cpu in running.tree.children().items() if cpu > DECODER_CPU]
             memory = [memory_of(pid) for pid in decoders]
+            server = memory_of(running.process.pid)
+            # The last final is part of the cost; a stream that merely went quiet would lose its decoder to others.
+            await asyncio.gather(*(one.stop() for one in listeners))
+            await settle(running)
+            spent = running.tree.cpu_seconds() - before
             faults = [fault for one in listeners for fault in one.faults]
-            if faults or not memory:
-                raise LinkError(f"{len(memory)} processes decoded; complaints: {faults}")
-            return Decoding(spent / (seconds * SPEAKERS), memory, memory_of(running.process.pid))
+            unheard = [one for one in listeners if one.heard(0.0, partial=False) is None]
+            if faults or unheard or not memory:
+                raise LinkError(
+                    f"{len(memory)} processes decoded, {len(unheard)} of {SPEAKERS} speakers got no final: {faults}"
+                )
+            return Decoding(spent / (seconds * SPEAKERS), memory, server)
         finally:
             await close_links(listeners)
 

@@ -108,6 +108,8 @@ class Running:
     def _read(self, timeout: float) -> bool:
         """Read something; False where there is nothing more, or not in time."""
         sources = [source for source in (self._out, self._screen) if source >= 0]
+        if not sources:
+            return False
         ready, _, _ = select.select(sources, [], [], max(0.0, timeout))
         for source in ready:
             try:

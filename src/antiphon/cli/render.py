@@ -73,7 +73,7 @@ class Display:
 
     def _show(self) -> None:
         if self._live is not None:
-            rows: list[RenderableType] = [Text(self._partial, style="bright_black")] if self._partial else []
+            rows: list[RenderableType] = [Text(self._partial, style="dim")] if self._partial else []
             self._live.update(Group(*rows, self._bar), refresh=True)
 
 
@@ -140,12 +140,12 @@ class Renderer:
         if event.is_partial:
             self._last = event
             self._display.partial(event.text)
-            return
-        self._display.partial("")
-        self._final(event)
+        else:
+            self._final(event)
 
     def _final(self, event: Transcript) -> None:
         self._last = None
+        self._display.partial("")
         if event.text:
             with self._display.aside():
                 self._opened().utterance(event)

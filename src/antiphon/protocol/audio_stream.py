@@ -15,6 +15,8 @@ from antiphon.protocol.transcription import Resume, words_to_wire
 
 MIN_BITRATE = 6_000
 MAX_BITRATE = 512_000
+MAX_PING_TEXT = 64
+"""Characters of a ping's text, which wait in the server for a client that does not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ def parse_control(data: str) -> Control:
         t = message.get("t")
         if t is not None and not isinstance(t, int | float | str):
             raise BadMessage(f"t must be a number or text, not {fields.json_type(t)}", field="t")
+        if isinstance(t, str) and len(t) > MAX_PING_TEXT:
+            raise BadMessage(f"t has {len(t)} characters; at most {MAX_PING_TEXT} come back", field="t")
         return Ping(t)
     if kind == "stats":
         return Stats({name: value for name, value in message.items() if name != "type"})

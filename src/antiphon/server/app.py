@@ -54,7 +54,7 @@ class Server:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.recogniser = recogniser or create_recogniser(settings.engine, engine_options(settings))
-        self.store = MemoryStore(settings.max_events)
+        self.store = MemoryStore(settings.max_events, settings.max_total_events)
         self.sessions = SessionManager(
             self.recogniser,
             self.store,

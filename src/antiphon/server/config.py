@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     session_retention: float = Field(3600.0, ge=0, description="Seconds that an ended session's events are kept.")
     max_retained: int = Field(1000, ge=0, description="Ended sessions whose events are kept, at most.")
     max_events: int = Field(5000, ge=100, description="Events kept for each session; replaced partials go first.")
+    max_total_events: int = Field(200_000, ge=1000, description="Events kept for all sessions; ended ones go first.")
 
     max_message_bytes: int = Field(1 << 20, ge=4096, description="Largest message of a live client, in bytes.")
     max_upload_bytes: int = Field(1 << 30, ge=4096, description="Largest file, in bytes.")

@@ -84,13 +84,18 @@ class Participant:
         return self._replaced is not None
 
     @property
+    def ending(self) -> bool:
+        """True once the stream takes no more audio: it has ended, or its last words are being worked out."""
+        return self._finishing is not None
+
+    @property
     def seconds(self) -> float:
         """Seconds of audio taken, gaps included."""
         return self._frames / self.format.sample_rate
 
     def attach(self, replaced: Callable[[], None]) -> None:
         """A connection takes the stream over; `replaced` is called when another takes it from there."""
-        if self.ended or self._finishing:
+        if self.ending:
             raise Conflict("this stream has ended; start a new one")
         if self._expiry is not None:
             self._expiry.cancel()
@@ -104,7 +109,7 @@ class Participant:
         if self._replaced != replaced or self.ended:
             return
         self._replaced = None
-        if not self._finishing:
+        if not self.ending:
             loop = asyncio.get_running_loop()
             self._expiry = loop.call_later(self._limits.resume_window_s, self._expire)
 
@@ -123,9 +128,11 @@ class Participant:
         Raises:
             BadAudio: Not a whole number of samples.
             RateLimited: Too fast, or too much waits to be decoded; nothing was taken.
-            DurationLimit: The stream is as long as it may be.
+            DurationLimit: The stream is as long as it may be; it ends.
             Conflict: The stream has ended.
         """
+        if self.ending:
+            raise Conflict("this stream has ended; start a new one")
         if size % self._frame_bytes:
             raise BadAudio(
                 f"{size} bytes are not a whole number of {self._frame_bytes}-byte samples ({self.format}); "
@@ -148,11 +155,8 @@ class Participant:
             )
         frames = size // self._frame_bytes
         if self._frames + frames > self._max_frames:
-            raise DurationLimit(
-                f"a stream may last {self._limits.max_session_s:g} s of audio; stop this one and start another"
-            )
-        if self.ended or self._finishing:
-            raise Conflict("this stream has ended; start a new one")
+            self._end("limit")
+            raise DurationLimit(f"a stream may last {self._limits.max_session_s:g} s of audio; start another one")
         self._frames += frames
 
     def feed_in_order(self, ready: list[Ready]) -> None:
@@ -182,9 +186,12 @@ class Participant:
 
     async def finish(self, reason: str) -> None:
         """End the stream: decode what is left, then write `Ended`. Further calls wait for the first."""
+        await asyncio.shield(self._end(reason))
+
+    def _end(self, reason: str) -> asyncio.Task[None]:
         if self._finishing is None:
             self._finishing = asyncio.create_task(self._finish(reason), name=f"finish {self.id}")
-        await asyncio.shield(self._finishing)
+        return self._finishing
 
     async def _finish(self, reason: str) -> None:
         if self._expiry is not None:
@@ -203,5 +210,4 @@ class Participant:
 
     def _expire(self) -> None:
         self._expiry = None
-        if self._finishing is None:
-            self._finishing = asyncio.create_task(self._finish("lost"), name=f"expire {self.id}")
+        self._end("lost")

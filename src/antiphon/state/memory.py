@@ -34,11 +34,15 @@ class MemoryStore(Store):
     Args:
         max_entries: Entries kept for each session. Over that, what a later entry has replaced goes first (partials
             whose utterance has its final, progress), then the oldest.
+        max_total: Entries kept for all sessions. Over that, the logs of sessions that ended first are forgotten.
     """
 
-    def __init__(self, max_entries: int = 5_000) -> None:
+    def __init__(self, max_entries: int = 5_000, max_total: int = 200_000) -> None:
         self._max_entries = max_entries
+        self._max_total = max_total
+        self._total = 0
         self._logs: dict[str, _Log] = {}
+        self._closed: dict[str, None] = {}
 
     def __contains__(self, session_id: object) -> bool:
         return session_id in self._logs
@@ -49,26 +53,33 @@ class MemoryStore(Store):
     async def open(self, session_id: str) -> None:
         log = self._logs.setdefault(session_id, _Log())
         log.closed = False
+        self._closed.pop(session_id, None)
 
     async def append(self, session_id: str, event: Event, time: float) -> Entry:
         log = self._log(session_id)
         log.last_id += 1
         entry = Entry(log.last_id, time, event)
         log.entries.append(entry)
+        self._total += 1
         if len(log.entries) > self._max_entries:
             self._compact(log)
+        while self._total > self._max_total and self._closed:
+            await self.delete(next(iter(self._closed)))
         log.wake()
         return entry
 
     async def close(self, session_id: str) -> None:
         log = self._log(session_id)
         log.closed = True
+        self._closed[session_id] = None
         log.wake()
 
     async def delete(self, session_id: str) -> None:
         log = self._logs.pop(session_id, None)
+        self._closed.pop(session_id, None)
         if log is not None:
             log.closed = True
+            self._total -= len(log.entries)
             log.entries.clear()
             log.wake()
 
@@ -126,4 +137,6 @@ class MemoryStore(Store):
             and not (isinstance(entry.event, Transcript) and entry.event.is_partial and entry.event.result_id in finals)
         ]
         room = max(0, keep - len(recent))
+        self._total -= len(log.entries)
         log.entries = lasting[len(lasting) - min(room, len(lasting)) :] + recent
+        self._total += len(log.entries)

@@ -237,6 +237,9 @@ class _Connection:
         try:
             if participant is None:
                 raise Conflict("this stream has ended")
+            if participant.ending:
+                # the client was told why; what is on its way comes too late
+                return
             participant.ingest(data)
             participant.next_seq += 1
         except (RateLimited, DurationLimit) as error:
@@ -250,6 +253,8 @@ class _Connection:
         participant = self._participant
         if participant is None:
             self.error(Conflict("this stream has ended"))
+            return
+        if participant.ending:
             return
         sequence = participant.sequence
         try:

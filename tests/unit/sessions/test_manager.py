@@ -207,6 +207,11 @@ async def test_a_stream_may_not_last_for_ever() -> None:
     participant.ingest(SECOND)
     with pytest.raises(DurationLimit, match=r"may last 1\.5 s"):
         participant.ingest(SECOND)
+    await participant.finish("limit")
+    await participant.session.written()
+    assert await house.texts(participant.session.id) == ["one two three"]
+    last = (await house.log(participant.session.id))[-1].event
+    assert last == Ended(participant.id, "limit", 1.0, 0)
     await house.manager.close()
 
 

@@ -44,8 +44,7 @@ async def test_a_follower_gets_what_was_and_what_comes_each_once() -> None:
     got: list[int] = []
 
     async def follow() -> None:
-        async for entry in store.follow("s", 100):
-            got.append(entry.id)
+        got.extend([entry.id async for entry in store.follow("s", 100)])
 
     following = asyncio.create_task(follow())
     for _ in range(5):
@@ -91,6 +90,22 @@ async def test_partials_that_have_their_final_go_first() -> None:
         entry.event.result_id for entry in kept if isinstance(entry.event, Transcript) and not entry.event.is_partial
     }
     assert finals == {f"p-{utterance}" for utterance in range(30)}
+
+
+async def test_all_logs_together_are_bounded_and_running_sessions_keep_theirs() -> None:
+    store = MemoryStore(max_total=100)
+    for name in ("a", "b", "running"):
+        await store.open(name)
+        for _ in range(40):
+            await store.append(name, Started("p"), 0.0)
+        if name != "running":
+            await store.close(name)
+    assert "a" not in store, "the one that ended first"
+    assert len(await store.read("b", 0)) == len(await store.read("running", 0)) == 40
+    for _ in range(60):
+        await store.append("running", Started("p"), 0.0)
+    assert "b" not in store
+    assert len(await store.read("running", 0)) == 100
 
 
 @settings(max_examples=50, deadline=None)

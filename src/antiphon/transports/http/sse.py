@@ -12,6 +12,9 @@ from aiohttp import web
 
 from antiphon.errors import BadMessage
 from antiphon.events import Entry
+from antiphon.telemetry.logs import get_logger
+
+log = get_logger("sse")
 
 KEEP_ALIVE = 15.0
 """Seconds of silence after which a comment is sent, so that proxies keep the connection."""
@@ -88,6 +91,7 @@ async def stream(
                 async with asyncio.timeout(send_timeout):
                     await response.write(data)
             except TimeoutError:
+                log.info("client does not read; cut off", path=request.path)
                 if request.transport is not None:
                     request.transport.abort()
                 break

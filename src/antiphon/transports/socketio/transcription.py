@@ -157,6 +157,9 @@ class _Client:
             audio, seq = parse_chunk(data)
             if participant is None or self._stopping is not None:
                 raise Conflict("no transcription is running on this connection; send start_transcription first")
+            if participant.ending:
+                # the client was told why; what is on its way comes too late
+                return
             if seq is None:
                 participant.ingest(audio)
                 return
@@ -284,6 +287,7 @@ def _stopped(event_id: int, event: Ended) -> dict[str, Any]:
     message = {
         "stopped": "Transcription stopped; everything that was said has been sent",
         "shutdown": "The server is shutting down; start again in a few seconds",
+        "limit": "The stream was as long as one may be and was ended; start another",
         "lost": "The stream waited too long for its client and was ended",
     }.get(status, f"Transcription ended: {status}")
     return {
