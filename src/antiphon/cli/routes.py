@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from pathlib import Path
 
 from antiphon.cli.render import Renderer
 from antiphon.cli.sources import OpenAudio, Source, at_pace_of_speech
@@ -55,7 +56,7 @@ async def here(source: Source, settings: Settings, realtime: bool, take: Take) -
             await recogniser.close()
 
 
-async def upload(source: Source, server: str, language: str | None, api_key: str | None, take: Take) -> None:
+async def upload(path: Path, server: str, language: str | None, api_key: str | None, take: Take) -> None:
     """Have a server transcribe the whole file.
 
     Raises:
@@ -63,10 +64,9 @@ async def upload(source: Source, server: str, language: str | None, api_key: str
         StreamError: The server is not there.
         ValueError: `server` is no address.
     """
-    with source.path() as path:
-        async with aclosing(transcribe_file(server, path, language=language, api_key=api_key)) as entries:
-            async for entry in entries:
-                take(entry.event)
+    async with aclosing(transcribe_file(server, path, language=language, api_key=api_key)) as entries:
+        async for entry in entries:
+            take(entry.event)
 
 
 async def stream(

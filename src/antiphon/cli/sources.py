@@ -58,7 +58,7 @@ class Source(ABC):
 
     @abstractmethod
     def path(self) -> contextlib.AbstractContextManager[Path]:
-        """A file with all of it."""
+        """A file with all of it; blocks until there is one."""
 
 
 class FileSource(Source):

@@ -12,7 +12,15 @@ from typing import Annotated, Any
 import typer
 
 from antiphon.cli import routes
-from antiphon.cli.base import ENGINE_ERROR, INTERRUPTED, USAGE_ERROR, Failure, err, read_settings
+from antiphon.cli.base import (
+    ENGINE_ERROR,
+    INTERRUPTED,
+    RUNTIME_ERROR,
+    USAGE_ERROR,
+    Failure,
+    err,
+    read_settings,
+)
 from antiphon.cli.formats import Format
 from antiphon.cli.render import Renderer
 from antiphon.cli.sources import FileSource, RawSource, Source, check_file
@@ -95,17 +103,21 @@ def transcribe(
         if server is None:
             given = {"engine": engine, "language": language}
             settings = read_settings(None, {name: value for name, value in given.items() if value is not None})
-            work = routes.here(source, settings, realtime, renderer.take)
+            _run(routes.here(source, settings, realtime, renderer.take))
         elif (door or (Door.WEBSOCKET if raw else Door.HTTP)) is Door.HTTP:
-            work = routes.upload(source, server, language, api_key, renderer.take)
+            with source.path() as path:
+                _run(routes.upload(path, server, language, api_key, renderer.take))
         else:
             live: LiveDoor = "socketio" if door is Door.SOCKETIO else "websocket"
-            work = routes.stream(source, server, live, language, api_key, realtime, renderer)
-        _run(work, renderer)
-        if renderer.troubles:
-            raise typer.Exit(ENGINE_ERROR)
+            _run(routes.stream(source, server, live, language, api_key, realtime, renderer))
+        renderer.finish()
+    except KeyboardInterrupt:
+        renderer.interrupt()
+        raise typer.Exit(INTERRUPTED) from None
     finally:
         renderer.close()
+    if renderer.troubles:
+        raise typer.Exit(ENGINE_ERROR)
 
 
 def _check_usage(
@@ -162,7 +174,7 @@ def _source(file: Path, raw: bool, sample_rate: int, channels: int, warn: Callab
     return FileSource(file)
 
 
-def _run(work: Coroutine[Any, Any, None], renderer: Renderer) -> None:
+def _run(work: Coroutine[Any, Any, None]) -> None:
     """Do it, and turn what goes wrong into one line.
 
     Raises:
@@ -170,12 +182,9 @@ def _run(work: Coroutine[Any, Any, None], renderer: Renderer) -> None:
     """
     try:
         asyncio.run(work)
-        renderer.finish()
-    except KeyboardInterrupt:
-        renderer.interrupt()
-        raise typer.Exit(INTERRUPTED) from None
     except UnsupportedFormat as error:
-        raise Failure(error.message, USAGE_ERROR if (error.field or "").startswith("language") else 1) from None
+        code = USAGE_ERROR if (error.field or "").startswith("language") else RUNTIME_ERROR
+        raise Failure(error.message, code) from None
     except (BadAudio, DurationLimit, TooLarge) as error:
         raise Failure(error.message) from None
     except (Unauthorized, Forbidden) as error:

@@ -135,6 +135,7 @@ class Server:
             Uploads(self.settings.max_upload_bytes, self.settings.object_store),
             self.settings.send_timeout,
         )
+        app.on_response_prepare.append(_name_server)
         app.add_routes(routes.routes())
         app.add_routes(
             [
@@ -228,6 +229,11 @@ class Server:
             "session_logs": len(self.store),
             **{f"engine_{name}": value for name, value in self.recogniser.statistics().items()},
         }
+
+
+async def _name_server(_: web.Request, response: web.StreamResponse) -> None:
+    """Not the versions of what we are made of."""
+    response.headers[hdrs.SERVER] = "Antiphon"
 
 
 def _error_response(error: AntiphonError) -> web.Response:

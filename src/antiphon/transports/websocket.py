@@ -75,7 +75,7 @@ class AudioStreamDoor:
 
     async def close(self) -> None:
         """Close all connections."""
-        await asyncio.gather(*(connection.hang_up() for connection in list(self._connections)))
+        await asyncio.gather(*(connection.hang_up("shutdown") for connection in list(self._connections)))
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
         """The route's handler."""
@@ -140,12 +140,11 @@ class _Connection:
         """Tell the client of an error."""
         self.offer({"type": "error", **error.as_dict()})
 
-    async def hang_up(self) -> None:
-        """End the connection from the server's side."""
-        self._sender.offer('{"type":"closing","reason":"shutdown","reconnect":true}')
+    async def hang_up(self, reason: str) -> None:
+        """End the connection from the server's side, once all it was told is sent."""
         await self._sender.drain()
         with contextlib.suppress(ConnectionError, RuntimeError):
-            await self._websocket.close(code=WSCloseCode.GOING_AWAY, message=b"shutdown")
+            await self._websocket.close(code=WSCloseCode.GOING_AWAY, message=reason.encode())
 
     async def _join(self) -> bool:
         """Wait for a good ``join``; bad ones are answered and may be mended."""
@@ -327,8 +326,7 @@ class _Connection:
             if mine:
                 if self._hang_up is None:
                     self._hang_up = "ended"
-                    await self._sender.drain()
-                    await self._websocket.close(code=WSCloseCode.GOING_AWAY, message=b"ended")
+                    await self.hang_up("ended")
                 return
 
     async def _close(self) -> None:
@@ -351,7 +349,8 @@ class _Connection:
         if self._reader is not None:
             self._reader.cancel()
         self.offer({"type": "closing", "reason": "replaced", "reconnect": False})
-        self._end_soon()
+        task = asyncio.ensure_future(self.hang_up("replaced"))
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _refuse(self, error: RateLimited | DurationLimit, seq: int | None) -> None:
         # a stream that is as long as it may be will never take the packet: nothing is awaited
@@ -382,10 +381,6 @@ class _Connection:
         log.info("client goes on after errors; closed", code=error.code.value)
         self._hang_up = error.code.value
         self.offer({"type": "closing", "reason": closing_after(error), "reconnect": False})
-
-    def _end_soon(self) -> None:
-        task = asyncio.ensure_future(self.hang_up())
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _pong(self, ping: Ping) -> None:
         self.offer({"type": "pong", "t": ping.t, "serverTime": self._door.sessions.clock.time()})
