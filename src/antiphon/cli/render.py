@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -33,9 +31,6 @@ class Display:
         )
         self._task = self._bar.add_task("", total=None, clock="", visible=False)
         self._live: Live | None = None
-        if console.is_terminal and not console.is_dumb_terminal:
-            self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False)
-            self._live.start()
 
     def partial(self, text: str) -> None:
         """Show what is heard of the utterance so far."""
@@ -53,28 +48,20 @@ class Display:
         self._bar.update(self._task, completed=done, total=total, clock=clock, visible=total is not None)
         self._show()
 
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Out of the way while something else is written to the terminal."""
-        if self._live is not None:
-            self._live.stop()
-        try:
-            yield
-        finally:
-            if self._live is not None:
-                self._live.start()
-                self._show()
-
-    def close(self) -> None:
-        """Leave the terminal clean."""
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+    def hide(self) -> None:
+        """Leave the terminal clean, for something else to be written; the next change is shown again."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
 
     def _show(self) -> None:
-        if self._live is not None:
-            rows: list[RenderableType] = [Text(self._partial, style="dim")] if self._partial else []
-            self._live.update(Group(*rows, self._bar), refresh=True)
+        if not self._console.is_terminal or self._console.is_dumb_terminal:
+            return
+        if self._live is None:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True, redirect_stdout=False)
+            self._live.start()
+        rows: list[RenderableType] = [Text(self._partial, style="dim")] if self._partial else []
+        self._live.update(Group(*rows, self._bar), refresh=True)
 
 
 class Renderer:
@@ -115,13 +102,13 @@ class Renderer:
 
     def warn(self, message: str) -> None:
         """Say something on standard error."""
-        with self._display.aside():
-            self._console.print(Text.assemble(("antiphon: ", "yellow"), message), soft_wrap=True)
+        self._display.hide()
+        self._console.print(Text.assemble(("antiphon: ", "yellow"), message), soft_wrap=True)
 
     def finish(self) -> None:
         """Everything was said."""
-        with self._display.aside():
-            self._opened().end(self._seconds)
+        self._display.hide()
+        self._opened().end(self._seconds)
 
     def interrupt(self) -> None:
         """No more is wanted: what was heard of the last utterance counts."""
@@ -131,7 +118,7 @@ class Renderer:
 
     def close(self) -> None:
         """Let go of the terminal and the file."""
-        self._display.close()
+        self._display.hide()
         if self._file is not None:
             self._file.close()
 
@@ -147,8 +134,8 @@ class Renderer:
         self._last = None
         self._display.partial("")
         if event.text:
-            with self._display.aside():
-                self._opened().utterance(event)
+            self._display.hide()
+            self._opened().utterance(event)
 
     def _opened(self) -> Writer:
         """The writer, begun with the first thing to write, so that a failure leaves an older file alone."""

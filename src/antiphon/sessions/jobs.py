@@ -105,10 +105,11 @@ class JobManager:
         Raises:
             RateLimited: Too many wait already.
         """
-        waiting = sum(job.state is JobState.QUEUED for job in self._jobs.values())
-        if waiting >= self._limits.max_queued:
+        unfinished = sum(not job.finished for job in self._jobs.values())
+        if unfinished >= self._limits.max_running + self._limits.max_queued:
             raise RateLimited(
-                f"{waiting} files wait to be transcribed already; send this one again in a minute", retry_after=60.0
+                f"{unfinished} files are being transcribed or wait for it already; send this one again in a minute",
+                retry_after=60.0,
             )
 
     async def submit(self, path: Path, language: str | None, interim_results: bool) -> Job:

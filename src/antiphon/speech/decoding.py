@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -78,7 +79,7 @@ class Decoding:
         self._queue = queue
         self._base = at
         self._attempt_base = at
-        self._kept = bytearray()
+        self._kept: deque[bytes] = deque()
         self._complete = False
         self._result_id = ""
         self._shown_text = ""
@@ -117,11 +118,10 @@ class Decoding:
     async def _decode(self, utterance: Utterance) -> bool:
         """Bring the audio to the engine; False where it stalls and the decoder may go to somebody else."""
         if self._kept:
-            await utterance.push(bytes(self._kept))
+            await utterance.push(b"".join(self._kept))
         while not self._complete:
             try:
-                async with asyncio.timeout(self._options.stall_timeout):
-                    item = await self._queue.next()
+                item = await self._queue.next(self._options.stall_timeout)
             except TimeoutError:
                 if self._voice.gated:
                     return False
@@ -132,7 +132,7 @@ class Decoding:
                 self._complete = True
             else:
                 assert isinstance(item, bytes)  # noqa: S101
-                self._kept += item
+                self._kept.append(item)
                 await utterance.push(item)
         await utterance.finish()
         return True
@@ -145,8 +145,7 @@ class Decoding:
                 self._show(hypothesis, offset)
             heard = self._attempt_base + round(hypothesis.end * self._rate)
             if not self._complete:
-                del self._kept[: 2 * max(0, heard - self._base)]
-                self._base = max(self._base, heard)
+                self._forget(heard)
                 self._next_result()
         elif self._options.interim_results and hypothesis.text:
             # after a replay the client has seen this far already
@@ -155,6 +154,16 @@ class Decoding:
                 self._shown_text = hypothesis.text
                 self._shown_end = end
                 self._show(hypothesis, offset)
+
+    def _forget(self, heard: int) -> None:
+        """What came before sample `heard` has its final and need not be heard again."""
+        size = 2 * max(0, heard - self._base)
+        self._base += size // 2
+        while size and self._kept:
+            piece = self._kept.popleft()
+            if len(piece) > size:
+                self._kept.appendleft(piece[size:])
+            size -= min(size, len(piece))
 
     def _show(self, hypothesis: Hypothesis, offset: float) -> None:
         self._voice.emit(
@@ -180,7 +189,7 @@ class Decoding:
         self._shown_end = 0.0
 
     async def _give_up(self, fault: AntiphonError) -> None:
-        size = len(self._kept)
+        size = sum(map(len, self._kept))
         while not self._complete:
             item = await self._queue.next()
             if item is END:

@@ -33,7 +33,10 @@ class SpeechQueue:
     def __init__(self, step: int) -> None:
         self._step = step
         self._items: deque[int | bytes | Mark] = deque()
-        self._more = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[bool] | None = None
+        self._stalled_at = 0.0
+        self._stall_timer: asyncio.TimerHandle | None = None
         self._room = asyncio.Event()
         self.bytes = 0
 
@@ -43,19 +46,19 @@ class SpeechQueue:
     def begin(self, at: int) -> None:
         """An utterance begins at sample `at`."""
         self._items.append(at)
-        self._more.set()
+        self._wake()
 
     def audio(self, pcm: bytes) -> None:
         """More of the utterance."""
         self._items.append(pcm)
         self.bytes += len(pcm)
         if self.bytes >= self._step:
-            self._more.set()
+            self._wake()
 
     def mark(self, mark: Mark) -> None:
         """The utterance pauses or ends."""
         self._items.append(mark)
-        self._more.set()
+        self._wake()
 
     def clear(self) -> None:
         """Forget everything."""
@@ -71,9 +74,14 @@ class SpeechQueue:
                 return item
         return None
 
-    async def next(self) -> bytes | Mark:
-        """The next mark, or up to a step of audio, as soon as there is any."""
-        await self.wait()
+    async def next(self, stall: float | None = None) -> bytes | Mark:
+        """The next mark, or up to a step of audio, as soon as there is any.
+
+        Raises:
+            TimeoutError: There was none for `stall` seconds.
+        """
+        if not self._items:
+            await self.wait(stall)
         item = self._items.popleft()
         if isinstance(item, Mark):
             return item
@@ -87,11 +95,22 @@ class SpeechQueue:
         self._room.set()
         return b"".join(parts) if len(parts) > 1 else item
 
-    async def wait(self) -> None:
-        """Wait until there is something."""
+    async def wait(self, stall: float | None = None) -> None:
+        """Wait until there is something.
+
+        Raises:
+            TimeoutError: There was nothing for `stall` seconds.
+        """
         while not self._items:
-            self._more.clear()
-            await self._more.wait()
+            if stall is not None:
+                self._watch(stall)
+            self._waiter = self._loop.create_future()
+            try:
+                woken = await self._waiter
+            finally:
+                self._waiter = None
+            if not woken and not self._items:
+                raise TimeoutError
 
     async def room(self) -> None:
         """Wait until something was taken."""
@@ -101,3 +120,25 @@ class SpeechQueue:
     def leave(self) -> None:
         """The reader is gone; whoever waits for room need not."""
         self._room.set()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(True)
+
+    def _watch(self, stall: float) -> None:
+        """One timer for a whole utterance: when it fires too early it is set again."""
+        self._stalled_at = self._loop.time() + stall
+        if self._stall_timer is None:
+            self._stall_timer = self._loop.call_at(self._stalled_at, self._check_stall)
+
+    def _check_stall(self) -> None:
+        self._stall_timer = None
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._loop.time() >= self._stalled_at:
+            self._waiter.set_result(False)
+        else:
+            self._stall_timer = self._loop.call_at(self._stalled_at, self._check_stall)

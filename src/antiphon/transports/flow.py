@@ -150,6 +150,7 @@ class Sender(Generic[Message]):
         self._timeout = timeout
         self._queue: asyncio.Queue[Message] = asyncio.Queue(limit)
         self.dropped = 0
+        self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run(), name="sender")
 
     def offer(self, message: Message) -> bool:
@@ -179,14 +180,20 @@ class Sender(Generic[Message]):
     async def _run(self) -> None:
         while True:
             message = await self._queue.get()
+            # the context manager of a timeout costs more than a send
+            deadline = self._loop.call_later(self._timeout, self._expire)
             try:
-                async with asyncio.timeout(self._timeout):
-                    await self._send(message)
-            except (TimeoutError, OSError, RuntimeError):
+                await self._send(message)
+            except (OSError, RuntimeError):
                 self._give_up()
                 return
             finally:
+                deadline.cancel()
                 self._queue.task_done()
+
+    def _expire(self) -> None:
+        self._task.cancel()
+        self._give_up()
 
 
 def too_large(size: int, limit: int) -> TooLarge:
