@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pty
 import select
 import subprocess
 import sys
+import termios
 import time
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
@@ -79,14 +82,24 @@ class Running:
         while not ready(self):
             assert self._read(end - time.monotonic()), f"it ended or hung; wrote {self.out!r} and {self.err!r}"
 
-    def wait(self, deadline: float = DEADLINE) -> int:
-        """Let it end, and return its exit code; `out` and `err` are complete then."""
-        if not self.stdin.closed:
+    def wait(self, deadline: float = DEADLINE, *, hang_up: bool = True) -> int:
+        """Let it end, with the end of its input unless told otherwise, and return its exit code.
+
+        `out` and `err` are complete then.
+        """
+        if hang_up and not self.stdin.closed:
             self.stdin.close()
         end = time.monotonic() + deadline
         while self._read(end - time.monotonic()):
             pass
         return self._process.wait(max(0.1, end - time.monotonic()))
+
+    def until_taken(self, deadline: float = DEADLINE) -> None:
+        """Wait until what was written to its standard input has been read."""
+        end = time.monotonic() + deadline
+        while array("i", fcntl.ioctl(self.stdin, termios.FIONREAD, bytes(4)))[0]:
+            assert time.monotonic() < end, f"it reads nothing; wrote {self.out!r} and {self.err!r}"
+            time.sleep(0.01)
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)

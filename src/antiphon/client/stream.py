@@ -193,7 +193,8 @@ class TranscriptionClient:
         life = self._life
         if not self._begun:
             raise RuntimeError("finish needs a client that was entered")
-        life.finishing = True
+        async with self._sending:
+            life.finishing = True
         life.work.set()
         try:
             async with asyncio.timeout(self._limits.finish_timeout):

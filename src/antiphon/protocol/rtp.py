@@ -125,9 +125,10 @@ class SequenceReceiver:
 
     def expects(self, sequence_number: int, timestamp: int) -> bool:
         """True where a packet is just the next one: then :meth:`advance` does for :meth:`push`."""
+        following = self._next
         return (
-            self._next is not None
-            and sequence_number == self._next & 0xFFFF
+            following is not None
+            and sequence_number == following & 0xFFFF
             and timestamp == self._timestamp
             and not self._held
         )

@@ -33,6 +33,8 @@ class Participant:
         resume_token: Whoever shows it may go on with this stream.
         next_seq: The chunk wanted next; all before it are safe (framings without numbers count messages).
         sequence: Order and loss, for RTP framing.
+        ending: True once the stream takes no more audio: it has ended, or its last words are being worked out.
+        ended: True once `Ended` is written.
         dropped: Chunks refused or lost and not brought again.
     """
 
@@ -58,15 +60,18 @@ class Participant:
         self.sequence = SequenceReceiver(audio.sample_rate)
         self.dropped = 0
         self.muted = False
+        self.ending = False
         self.ended = False
         self._limits = limits
         self._clock = clock
         self._on_end = on_end
-        self._monotonic = clock.monotonic
         self._frame_bytes = audio.frame_bytes
         self._byte_seconds = 1 / (audio.frame_bytes * audio.sample_rate)
         self._pace = AudioPace(limits.max_rate, limits.burst_s, clock.monotonic())
         self._transcriber = make_transcriber(self)
+        self._push = self._transcriber.push
+        self._queue = self._transcriber.queue
+        self._max_backlog = int(2 * engine_rate * limits.max_backlog_s)
         self._engine_rate = engine_rate
         self._converter = PcmConverter(audio, engine_rate)
         self._passthrough = self._converter.passthrough
@@ -82,11 +87,6 @@ class Participant:
     def attached(self) -> bool:
         """True while a connection holds this stream."""
         return self._replaced is not None
-
-    @property
-    def ending(self) -> bool:
-        """True once the stream takes no more audio: it has ended, or its last words are being worked out."""
-        return self._finishing is not None
 
     @property
     def seconds(self) -> float:
@@ -113,17 +113,20 @@ class Participant:
             loop = asyncio.get_running_loop()
             self._expiry = loop.call_later(self._limits.resume_window_s, self._expire)
 
-    def ingest(self, data: bytes) -> None:
-        """Take the next audio, in the participant's format.
+    def ingest(self, data: bytes, now: float) -> None:
+        """Take the next audio, in the participant's format, at `now` seconds on the session's clock.
 
         Raises:
             AntiphonError: As :meth:`admit`; nothing was taken.
         """
-        self.admit(len(data))
-        self._feed(data)
+        self.admit(len(data), now)
+        if self._passthrough and not self.muted:
+            self._push(data)
+        else:
+            self._feed(data)
 
-    def admit(self, size: int) -> None:
-        """Say whether `size` bytes of audio may come now; they count as come.
+    def admit(self, size: int, now: float) -> None:
+        """Say whether `size` bytes of audio may come at `now` seconds on the session's clock; they count as come.
 
         Raises:
             BadAudio: Not a whole number of samples.
@@ -133,27 +136,25 @@ class Participant:
         """
         if self.ending:
             raise Conflict("this stream has ended; start a new one")
-        if size % self._frame_bytes:
+        frames, odd = divmod(size, self._frame_bytes)
+        if odd:
             raise BadAudio(
                 f"{size} bytes are not a whole number of {self._frame_bytes}-byte samples ({self.format}); "
                 "nothing of this message was taken"
             )
-        seconds = size * self._byte_seconds
-        if wait := self._pace.take(seconds, self._monotonic()):
+        if wait := self._pace.take(size * self._byte_seconds, now):
             wait = max(wait, MIN_RETRY_S)
             raise RateLimited(
                 f"audio comes faster than {self._limits.max_rate:g} times real time; "
                 f"what did not fit was not taken: send it again in {wait:.1f} s, and go on at the pace of speech",
                 retry_after=wait,
             )
-        transcriber = self._transcriber
-        if transcriber.backlog > self._limits.max_backlog_s or self.session.congested:
+        if self._queue.bytes > self._max_backlog or self.session.congested:
             raise RateLimited(
-                f"{transcriber.backlog:.0f} s of speech wait to be transcribed, the server is behind; "
+                f"{self._transcriber.backlog:.0f} s of speech wait to be transcribed, the server is behind; "
                 "this audio was not taken: send it again in a second",
                 retry_after=1.0,
             )
-        frames = size // self._frame_bytes
         if self._frames + frames > self._max_frames:
             self._end("limit")
             raise DurationLimit(f"a stream may last {self._limits.max_session_s:g} s of audio; start another one")
@@ -190,6 +191,7 @@ class Participant:
 
     def _end(self, reason: str) -> asyncio.Task[None]:
         if self._finishing is None:
+            self.ending = True
             self._finishing = asyncio.create_task(self._finish(reason), name=f"finish {self.id}")
         return self._finishing
 

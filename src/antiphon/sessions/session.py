@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from antiphon.clock import Clock
+from antiphon.errors import NotFound
 from antiphon.events import Entry, Event, Transcript
 from antiphon.state import Store
 
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
 
 class Session:
     """One log, written in order by one task.
+
+    Attributes:
+        participants: Those who take part now, by id.
+        congested: True where the store is so far behind that no more audio should be taken.
+        partials_dropped: Partials that were not written for that reason.
 
     Args:
         session_id: Its name.
@@ -32,6 +38,7 @@ class Session:
         self.id = session_id
         self.participants: dict[str, Participant] = {}
         self.partials_dropped = 0
+        self.congested = False
         self._store = store
         self._clock = clock
         self._max_pending = max_pending
@@ -40,17 +47,20 @@ class Session:
         self._writer: asyncio.Task[None] | None = None
         self._holds = 0
 
-    @property
-    def congested(self) -> bool:
-        """True where the store is so far behind that no more audio should be taken."""
-        return len(self._pending) >= self._max_pending
-
     def emit(self, event: Event) -> None:
         """Write an event down, after those that came before. Does not wait."""
         if self.congested and isinstance(event, Transcript) and event.is_partial:
             self.partials_dropped += 1
             return
-        self._pending.append((event, self._clock.time()))
+        now = self._clock.time()
+        try:
+            if not self._pending and self._store.try_append(self.id, event, now) is not None:
+                return
+        except NotFound:
+            # the server is ending and has forgotten the session already
+            return
+        self._pending.append((event, now))
+        self.congested = len(self._pending) >= self._max_pending
         if self._writer is None:
             self._writer = asyncio.create_task(self._write(), name=f"session {self.id}")
 
@@ -92,6 +102,7 @@ class Session:
                 event, time = self._pending[0]
                 await self._store.append(self.id, event, time)
                 self._pending.popleft()
+                self.congested = False
         finally:
             self._writer = None
         self.abandon()

@@ -20,6 +20,9 @@ __all__ = ["Transcriber", "TranscriberOptions"]
 class Transcriber:
     """Turns one participant's audio into events.
 
+    Attributes:
+        queue: What waits for the engine.
+
     Args:
         participant_id: Whose audio it is.
         recogniser: The engine.
@@ -45,7 +48,7 @@ class Transcriber:
         )
         self._rate = sample_rate
         self._gate = Endpointer(sample_rate, options.endpointing) if gated else None
-        self._queue = SpeechQueue(step=2 * sample_rate // 10)
+        self.queue = SpeechQueue(step=2 * sample_rate // 10)
         self._taken = 0
         self._open = False
         self._task: asyncio.Task[None] | None = None
@@ -54,7 +57,7 @@ class Transcriber:
     @property
     def backlog(self) -> float:
         """Seconds of speech that no decoder has taken yet."""
-        return self._queue.bytes / (2 * self._rate)
+        return self.queue.bytes / (2 * self._rate)
 
     @property
     def position(self) -> float:
@@ -72,7 +75,7 @@ class Transcriber:
             self._open = True
             self._begin(self._taken)
         self._taken += len(pcm) // 2
-        self._queue.audio(pcm)
+        self.queue.audio(pcm)
 
     def skip(self, samples: int) -> None:
         """Let `samples` samples pass in which nothing was sent. They end what was being said."""
@@ -85,7 +88,7 @@ class Transcriber:
     async def ready(self, seconds: float) -> None:
         """Wait until less than `seconds` of speech are queued: for whoever reads faster than real time."""
         while self.backlog >= seconds and self._task is not None:
-            await self._queue.room()
+            await self.queue.room()
 
     async def finish(self) -> None:
         """No more audio: what is left is decoded, and its final emitted, before this returns."""
@@ -105,21 +108,21 @@ class Transcriber:
         if task is not None and not task.done():
             task.cancel()
             await asyncio.wait([task])
-        self._queue.clear()
+        self.queue.clear()
         await self._voice.stream.close()
 
     def _take(self, events: list[SpeechEvent]) -> None:
         for event in events:
             if isinstance(event, SpeechAudio):
-                self._queue.audio(event.pcm)
+                self.queue.audio(event.pcm)
             elif isinstance(event, SpeechStart):
                 self._tell(True, event.at)
                 self._begin(event.at)
             elif isinstance(event, SpeechEnd):
                 self._tell(False, event.at)
-                self._queue.mark(END)
+                self.queue.mark(END)
             else:
-                self._queue.mark(PAUSE)
+                self.queue.mark(PAUSE)
 
     def _tell(self, active: bool, at: int) -> None:
         self._voice.emit(Speaking(self._voice.participant_id, active, round(at / self._rate, 3)))
@@ -127,20 +130,20 @@ class Transcriber:
     def _end_ungated(self) -> None:
         if self._open:
             self._open = False
-            self._queue.mark(END)
+            self.queue.mark(END)
 
     def _begin(self, at: int) -> None:
-        self._queue.begin(at)
+        self.queue.begin(at)
         if self._task is None and not self._closed:
             self._task = asyncio.create_task(self._run(), name=f"transcriber {self._voice.participant_id}")
             self._task.add_done_callback(self._run_ended)
 
     async def _run(self) -> None:
-        while (at := self._queue.next_begin()) is not None:
-            await Decoding(self._voice, self._queue, at).run()
+        while (at := self.queue.next_begin()) is not None:
+            await Decoding(self._voice, self.queue, at).run()
 
     def _run_ended(self, task: asyncio.Task[None]) -> None:
-        self._queue.leave()
+        self.queue.leave()
         if self._task is task:
             self._task = None
         if not task.cancelled() and (fault := task.exception()) is not None:

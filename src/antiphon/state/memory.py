@@ -15,17 +15,26 @@ _entry_id = attrgetter("id")
 
 
 class _Log:
-    __slots__ = ("changed", "closed", "entries", "last_id")
+    __slots__ = ("closed", "entries", "last_id", "readers")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.last_id = 0
         self.closed = False
-        self.changed = asyncio.Event()
+        self.readers: list[asyncio.Future[None]] = []
 
     def wake(self) -> None:
-        self.changed.set()
-        self.changed = asyncio.Event()
+        """Readers that wait look again."""
+        readers, self.readers = self.readers, []
+        for reader in readers:
+            if not reader.done():
+                reader.set_result(None)
+
+    async def change(self) -> None:
+        """Wait for something new."""
+        reader: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.readers.append(reader)
+        await reader
 
 
 class MemoryStore(Store):
@@ -56,6 +65,9 @@ class MemoryStore(Store):
         self._closed.pop(session_id, None)
 
     async def append(self, session_id: str, event: Event, time: float) -> Entry:
+        return self.try_append(session_id, event, time)
+
+    def try_append(self, session_id: str, event: Event, time: float) -> Entry:
         log = self._log(session_id)
         log.last_id += 1
         entry = Entry(log.last_id, time, event)
@@ -64,7 +76,7 @@ class MemoryStore(Store):
         if len(log.entries) > self._max_entries:
             self._compact(log)
         while self._total > self._max_total and self._closed:
-            await self.delete(next(iter(self._closed)))
+            self._delete(next(iter(self._closed)))
         log.wake()
         return entry
 
@@ -75,6 +87,9 @@ class MemoryStore(Store):
         log.wake()
 
     async def delete(self, session_id: str) -> None:
+        self._delete(session_id)
+
+    def _delete(self, session_id: str) -> None:
         log = self._logs.pop(session_id, None)
         self._closed.pop(session_id, None)
         if log is not None:
@@ -102,7 +117,6 @@ class MemoryStore(Store):
 
     async def _follow(self, log: _Log, after: int) -> AsyncIterator[Entry]:
         while True:
-            changed = log.changed
             batch = self._read(log, after, 100)
             for entry in batch:
                 yield entry
@@ -110,7 +124,7 @@ class MemoryStore(Store):
             if not batch:
                 if log.closed:
                     return
-                await changed.wait()
+                await log.change()
 
     @staticmethod
     def _read(log: _Log, after: int, limit: int) -> list[Entry]:

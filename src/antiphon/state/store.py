@@ -27,6 +27,14 @@ class Store(ABC):
             NotFound: There is no such log.
         """
 
+    def try_append(self, session_id: str, event: Event, time: float) -> Entry | None:
+        """As :meth:`append`, where that needs no waiting; None where it does, and nothing was written.
+
+        Raises:
+            NotFound: There is no such log.
+        """
+        return None
+
     @abstractmethod
     async def close(self, session_id: str) -> None:
         """Nothing more will be written: readers that have read all of it are done."""

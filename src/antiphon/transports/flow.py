@@ -5,39 +5,68 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from antiphon.errors import AntiphonError, RateLimited, TooLarge
 
 Message = TypeVar("Message")
 
 
+class AckTimer:
+    """One timer for the acknowledgements of all connections of a door.
+
+    Args:
+        interval: Seconds between two acknowledgements to one client, at least.
+    """
+
+    __slots__ = ("_interval", "_waiting")
+
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
+        self._waiting: list[Acks] = []
+
+    def arm(self, acks: Acks) -> None:
+        """Flush `acks` when the interval is over."""
+        self._waiting.append(acks)
+        if len(self._waiting) == 1:
+            asyncio.get_running_loop().call_later(self._interval, self._flush)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for acks in waiting:
+            acks.flush()
+
+
 class Acks:
     """Acknowledges now and then, not every chunk.
 
     Args:
-        interval: Seconds between two acknowledgements, at least.
+        timer: Says when.
         send: Sends one.
         read_seq: The last chunk that is safe; -1 where none is.
     """
 
-    __slots__ = ("_interval", "_read_seq", "_send", "_sent", "_timer")
+    __slots__ = ("_armed", "_closed", "_read_seq", "_send", "_sent", "_timer")
 
-    def __init__(self, interval: float, send: Callable[[int], None], read_seq: Callable[[], int]) -> None:
-        self._interval = interval
-        self._send = send
+    def __init__(self, timer: AckTimer, send: Callable[[int], None], read_seq: Callable[[], int]) -> None:
+        self._timer = timer
         self._read_seq = read_seq
+        self._send = send
         self._sent = -1
-        self._timer: asyncio.TimerHandle | None = None
+        self._armed = False
+        self._closed = False
 
     def note(self) -> None:
         """Something became safe."""
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._interval, self.flush)
+        if not self._armed:
+            self._armed = True
+            self._timer.arm(self)
 
     def flush(self) -> None:
         """Acknowledge what is safe now, where that was not said yet."""
-        self.close()
+        self._armed = False
+        if self._closed:
+            return
         seq = self._read_seq()
         if seq > self._sent:
             self._sent = seq
@@ -45,9 +74,7 @@ class Acks:
 
     def close(self) -> None:
         """No more acknowledgements."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._closed = True
 
 
 class Verdict(Enum):
@@ -149,6 +176,7 @@ class Sender(Generic[Message]):
         self._give_up = give_up
         self._timeout = timeout
         self._queue: asyncio.Queue[Message] = asyncio.Queue(limit)
+        self._turn = asyncio.Lock()
         self.dropped = 0
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.create_task(self._run(), name="sender")
@@ -163,8 +191,11 @@ class Sender(Generic[Message]):
         return True
 
     async def put(self, message: Message) -> None:
-        """Send it, waiting for room."""
-        await self._queue.put(message)
+        """Send it, waiting for room; at once where nothing waits before it."""
+        if self._turn.locked() or not self._queue.empty():
+            await self._queue.put(message)
+        else:
+            await self._deliver(message)
 
     async def drain(self) -> None:
         """Wait until all is sent, or the sender has given up."""
@@ -178,20 +209,30 @@ class Sender(Generic[Message]):
         await asyncio.wait([self._task])
 
     async def _run(self) -> None:
-        while True:
+        delivered = True
+        while delivered:
             message = await self._queue.get()
+            try:
+                delivered = await self._deliver(message)
+            finally:
+                self._queue.task_done()
+
+    async def _deliver(self, message: Message) -> bool:
+        async with self._turn:
             # the context manager of a timeout costs more than a send
-            deadline = self._loop.call_later(self._timeout, self._expire)
+            deadline = self._loop.call_later(self._timeout, self._expire, asyncio.current_task())
             try:
                 await self._send(message)
             except (OSError, RuntimeError):
                 self._give_up()
-                return
+                return False
             finally:
                 deadline.cancel()
-                self._queue.task_done()
+        return True
 
-    def _expire(self) -> None:
+    def _expire(self, sending: asyncio.Task[Any] | None) -> None:
+        if sending is not None:
+            sending.cancel()
         self._task.cancel()
         self._give_up()
 

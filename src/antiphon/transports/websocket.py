@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
 from typing import Any
 
 import orjson
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 
 from antiphon.errors import (
     AntiphonError,
@@ -26,14 +27,17 @@ from antiphon.protocol.audio_stream import BitrateChange, Control, Join, Leave, 
 from antiphon.security.access import Access, bearer_token
 from antiphon.sessions import Participant, SessionManager
 from antiphon.telemetry.logs import get_logger
-from antiphon.transports.flow import Acks, Refusals, Sender, Verdict, awaited, closing_after, too_large
+from antiphon.transports.flow import Acks, AckTimer, Refusals, Sender, Verdict, awaited, closing_after, too_large
 
 log = get_logger("websocket")
+
+unpack_header = rtp.HEADER.unpack_from
+header_size = rtp.HEADER_SIZE
 
 JOIN_TIMEOUT = 10.0
 """Seconds a client may take to join after it connected."""
 HEARTBEAT = 20.0
-"""Seconds between WebSocket pings; a client that does not answer within half of that is gone."""
+"""Seconds of silence after which a client is pinged; one that is silent for as long after that is gone."""
 MAX_OVERSIZE = 16
 """A message this many times the maximum is not even read: the connection is closed (close code 1009)."""
 
@@ -60,9 +64,10 @@ class AudioStreamDoor:
         self.sessions = sessions
         self.access = access
         self.max_message_bytes = max_message_bytes
-        self.ack_interval = ack_interval
+        self.ack_timer = AckTimer(ack_interval)
         self.send_timeout = send_timeout
         self._connections: set[_Connection] = set()
+        self._heartbeat: asyncio.Task[None] | None = None
 
     @property
     def connections(self) -> int:
@@ -73,8 +78,17 @@ class AudioStreamDoor:
         for connection in self._connections:
             connection.offer({"type": "closing", "reason": "shutdown", "reconnect": True})
 
+    async def _beat(self) -> None:
+        """One heartbeat for all, since audio itself shows for most of the time that a client is there."""
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            for connection in list(self._connections):
+                connection.beat()
+
     async def close(self) -> None:
         """Close all connections."""
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
         await asyncio.gather(*(connection.hang_up("shutdown") for connection in list(self._connections)))
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
@@ -84,11 +98,13 @@ class AudioStreamDoor:
         except AntiphonError as error:
             raise web.HTTPForbidden(text=error.message) from None
         websocket = web.WebSocketResponse(
-            max_msg_size=self.max_message_bytes * MAX_OVERSIZE, compress=False, heartbeat=HEARTBEAT, timeout=2.0
+            max_msg_size=self.max_message_bytes * MAX_OVERSIZE, compress=False, autoping=False, timeout=2.0
         )
         await websocket.prepare(request)
         connection = _Connection(self, request, websocket)
         self._connections.add(connection)
+        if self._heartbeat is None:
+            self._heartbeat = asyncio.create_task(self._beat(), name="audio-stream heartbeat")
         try:
             await connection.serve()
         finally:
@@ -110,8 +126,11 @@ class _Connection:
         self._reader: asyncio.Task[None] | None = None
         self._refusals = Refusals()
         self._oversize = Refusals(tell_interval=0.0, patience=2)
-        self._acks = Acks(door.ack_interval, self._send_ack, self._safe_seq)
-        self._time = asyncio.get_running_loop().time
+        self._acks = Acks(door.ack_timer, self._send_ack, self._safe_seq)
+        self._time = door.sessions.clock.monotonic
+        self.heard = True
+        self._pinged = False
+        self._background: set[asyncio.Future[None]] = set()
         self._hang_up: str | None = None
 
     async def serve(self) -> None:
@@ -131,6 +150,17 @@ class _Connection:
             log.debug("connection lost")
         finally:
             await self._close()
+
+    def beat(self) -> None:
+        """Ping the client where nothing came from it since the last beat; cut it off where that was so twice."""
+        if self.heard:
+            self.heard = self._pinged = False
+        elif self._pinged:
+            log.info("client is gone")
+            self._abort()
+        else:
+            self._pinged = True
+            self._in_background(self._websocket.ping())
 
     def offer(self, message: dict[str, Any]) -> None:
         """Send a message if the client keeps up."""
@@ -170,7 +200,7 @@ class _Connection:
                     self.error(error)
                     if isinstance(error, TooLarge) or self._strike(error):
                         return False
-            else:
+            elif not await self._keep_alive(message):
                 return False
 
     async def _enter(self, join: Join) -> None:
@@ -212,10 +242,12 @@ class _Connection:
         receive = self._websocket.receive
         limit = self._door.max_message_bytes
         audio = self._rtp_packet if self._rtp else self._plain_chunk
+        binary = WSMsgType.BINARY
         while self._hang_up is None:
             message = await receive()
             data = message.data
-            if message.type is WSMsgType.BINARY:
+            self.heard = True
+            if message.type is binary:
                 if len(data) > limit:
                     self._too_large(len(data))
                 else:
@@ -228,8 +260,14 @@ class _Connection:
                     await self._control(audio_stream.parse_control(data))
                 except AntiphonError as error:
                     self.error(error)
-            else:
+            elif not await self._keep_alive(message):
                 return
+
+    async def _keep_alive(self, message: WSMessage) -> bool:
+        """Answer a ping; False where the message ends the connection."""
+        if message.type is WSMsgType.PING:
+            await self._websocket.pong(message.data)
+        return message.type in (WSMsgType.PING, WSMsgType.PONG)
 
     def _plain_chunk(self, data: bytes) -> None:
         participant = self._participant
@@ -239,7 +277,7 @@ class _Connection:
             if participant.ending:
                 # the client was told why; what is on its way comes too late
                 return
-            participant.ingest(data)
+            participant.ingest(data, self._time())
             participant.next_seq += 1
         except (RateLimited, DurationLimit) as error:
             if participant is not None:
@@ -257,16 +295,16 @@ class _Connection:
             return
         sequence = participant.sequence
         try:
-            if len(data) > rtp.HEADER_SIZE and data[0] == rtp.PLAIN:
-                _, _, seq, timestamp, _ = rtp.HEADER.unpack_from(data)
-                payload = data[rtp.HEADER_SIZE :]
+            if len(data) > header_size and data[0] == rtp.PLAIN:
+                _, _, seq, timestamp, _ = unpack_header(data)
+                payload = data[header_size:]
             else:
                 packet = rtp.parse_rtp(data)
                 seq, timestamp, payload = packet.sequence_number, packet.timestamp, packet.payload
             samples = len(payload) // self._sample_bytes
             now = self._time()
             if self._refusals.awaited is None and sequence.expects(seq, timestamp):
-                participant.ingest(payload)
+                participant.ingest(payload, now)
                 sequence.advance(samples, now)
             else:
                 self._out_of_order(participant, seq, timestamp, payload, samples, now)
@@ -285,7 +323,7 @@ class _Connection:
             self._act(self._refusals.remind(now), awaited(wanted))
             return
         if not participant.sequence.knows(seq):
-            participant.admit(len(payload))
+            participant.admit(len(payload), now)
             self._refusals.accept(now)
         participant.feed_in_order(participant.sequence.push(seq, timestamp, payload, samples, now))
 
@@ -349,8 +387,7 @@ class _Connection:
         if self._reader is not None:
             self._reader.cancel()
         self.offer({"type": "closing", "reason": "replaced", "reconnect": False})
-        task = asyncio.ensure_future(self.hang_up("replaced"))
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._in_background(self.hang_up("replaced"))
 
     def _refuse(self, error: RateLimited | DurationLimit, seq: int | None) -> None:
         # a stream that is as long as it may be will never take the packet: nothing is awaited
@@ -381,6 +418,13 @@ class _Connection:
         log.info("client goes on after errors; closed", code=error.code.value)
         self._hang_up = error.code.value
         self.offer({"type": "closing", "reason": closing_after(error), "reconnect": False})
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        # a connection that breaks meanwhile is noticed by its reader
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def _pong(self, ping: Ping) -> None:
         self.offer({"type": "pong", "t": ping.t, "serverTime": self._door.sessions.clock.time()})

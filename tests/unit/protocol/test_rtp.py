@@ -51,7 +51,7 @@ def test_the_payload_is_what_remains_between_the_header_and_the_padding(made: tu
 def test_a_packet_that_is_cut_short_is_refused_or_has_a_shorter_payload(
     made: tuple[bytes, bytes, int], data: st.DataObject
 ) -> None:
-    packet, payload, _ = made
+    packet, _, _ = made
     cut = packet[: data.draw(st.integers(0, len(packet) - 1))]
     try:
         parsed = parse_rtp(cut)

@@ -66,8 +66,8 @@ async def until(condition: object) -> None:
 
 async def test_what_was_said_is_in_the_log_when_the_stream_has_ended(house: House) -> None:
     participant = await house.begin("talk")
-    participant.ingest(SECOND)
-    participant.ingest(SECOND)
+    participant.ingest(SECOND, house.clock.monotonic())
+    participant.ingest(SECOND, house.clock.monotonic())
     await participant.finish("stopped")
     await participant.session.written()
     assert await house.texts("talk") == ["one two three", "four five six"]
@@ -80,11 +80,11 @@ async def test_a_stream_is_resumed_by_its_token_and_goes_on_where_it_was(house: 
     participant = await house.begin("talk")
     first, second = (lambda: None), (lambda: None)
     participant.attach(first)
-    participant.ingest(SECOND[:16_000])
+    participant.ingest(SECOND[:16_000], house.clock.monotonic())
     participant.detach(first)
     again = house.manager.resume("talk", participant.resume_token)
     again.attach(second)
-    again.ingest(SECOND[:16_000])
+    again.ingest(SECOND[:16_000], house.clock.monotonic())
     await again.finish("stopped")
     await again.session.written()
     assert await house.texts("talk") == ["one two three"]
@@ -110,7 +110,7 @@ async def test_a_stream_whose_client_stays_away_is_ended_and_its_words_are_kept(
     participant = await house.begin("talk")
     hold = lambda: None  # noqa: E731
     participant.attach(hold)
-    participant.ingest(SECOND)
+    participant.ingest(SECOND, house.clock.monotonic())
     participant.detach(hold)
     await until(lambda: house.manager.streams == 0)
     await participant.session.written()
@@ -127,8 +127,8 @@ async def test_two_participants_share_one_log(house: House) -> None:
     first, second = await house.begin("talk"), await house.begin("talk")
     assert first.session is second.session
     assert first.id != second.id
-    first.ingest(SECOND)
-    second.ingest(SECOND)
+    first.ingest(SECOND, house.clock.monotonic())
+    second.ingest(SECOND, house.clock.monotonic())
     await asyncio.gather(first.finish("left"), second.finish("left"))
     await first.session.written()
     entries = await house.log("talk")
@@ -142,7 +142,7 @@ async def test_a_session_that_ended_is_gone_on_with_under_its_name(house: House)
     await first.finish("left")
     await until(lambda: not house.manager.participants())
     again = await house.begin("talk")
-    again.ingest(SECOND)
+    again.ingest(SECOND, house.clock.monotonic())
     await again.finish("left")
     await again.session.written()
     ids = [entry.id for entry in await house.log("talk")]
@@ -185,28 +185,28 @@ async def test_only_so_many_ended_sessions_are_kept() -> None:
 async def test_half_samples_are_refused_and_nothing_is_taken(house: House) -> None:
     participant = await house.begin(audio=AudioFormat(sample_rate=48_000, channels=2))
     with pytest.raises(BadAudio, match="6 bytes are not a whole number of 4-byte samples"):
-        participant.ingest(bytes(6))
+        participant.ingest(bytes(6), 0.0)
     assert participant.seconds == 0
 
 
 async def test_audio_faster_than_the_rate_is_refused_and_may_come_later(house: House) -> None:
     participant = await house.begin()
     for _ in range(60):
-        participant.ingest(SECOND)
+        participant.ingest(SECOND, house.clock.monotonic())
     with pytest.raises(RateLimited, match="faster than 4 times real time") as caught:
-        participant.ingest(SECOND)
+        participant.ingest(SECOND, house.clock.monotonic())
     assert participant.seconds == 60
     house.clock.advance(caught.value.retry_after or 0)
-    participant.ingest(SECOND)
+    participant.ingest(SECOND, house.clock.monotonic())
     assert participant.seconds == 61
 
 
 async def test_a_stream_may_not_last_for_ever() -> None:
     house = House(replace(LIMITS, max_session_s=1.5))
     participant = await house.begin()
-    participant.ingest(SECOND)
+    participant.ingest(SECOND, house.clock.monotonic())
     with pytest.raises(DurationLimit, match=r"may last 1\.5 s"):
-        participant.ingest(SECOND)
+        participant.ingest(SECOND, house.clock.monotonic())
     await participant.finish("limit")
     await participant.session.written()
     assert await house.texts(participant.session.id) == ["one two three"]
@@ -219,14 +219,14 @@ async def test_an_ended_stream_takes_nothing_more(house: House) -> None:
     participant = await house.begin()
     await participant.finish("left")
     with pytest.raises(Conflict, match="has ended"):
-        participant.ingest(SECOND)
+        participant.ingest(SECOND, house.clock.monotonic())
 
 
 async def test_what_a_muted_participant_sends_is_silence(house: House) -> None:
     participant = await house.begin("talk")
     participant.muted = True
     for _ in range(3):
-        participant.ingest(SECOND)
+        participant.ingest(SECOND, house.clock.monotonic())
     await participant.finish("left")
     await participant.session.written()
     assert await house.texts("talk") == []
@@ -236,7 +236,7 @@ async def test_what_a_muted_participant_sends_is_silence(house: House) -> None:
 async def test_draining_ends_everybody_in_time_and_admits_nobody(house: House) -> None:
     participant = await house.begin("talk")
     participant.attach(lambda: None)
-    participant.ingest(SECOND)
+    participant.ingest(SECOND, house.clock.monotonic())
     assert await house.manager.drain(0.01) is False
     await participant.session.written()
     assert await house.texts("talk") == ["one two three"]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from antiphon.transports.flow import Acks, Refusals, Sender, Verdict
+from antiphon.transports.flow import Acks, AckTimer, Refusals, Sender, Verdict
 
 TELL, IGNORE, CLOSE = Verdict.TELL, Verdict.IGNORE, Verdict.CLOSE
 
@@ -97,7 +97,7 @@ async def test_acks_come_now_and_then_and_say_what_is_safe_by_then() -> None:
         sent.append(number)
         came.set()
 
-    acks = Acks(0.001, send, lambda: seq)
+    acks = Acks(AckTimer(0.001), send, lambda: seq)
     for seq in range(100):  # noqa: B007 - read by the acks
         acks.note()
     assert sent == []
@@ -108,7 +108,7 @@ async def test_acks_come_now_and_then_and_say_what_is_safe_by_then() -> None:
 async def test_nothing_is_acknowledged_twice_or_before_it_is_safe() -> None:
     sent: list[int] = []
     seq = -1
-    acks = Acks(60.0, sent.append, lambda: seq)
+    acks = Acks(AckTimer(60.0), sent.append, lambda: seq)
     acks.flush()
     assert sent == []
     seq = 4

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from antiphon.errors import BadMessage, NotFound
+from antiphon.errors import BadMessage, NotFound, UnsupportedFormat
 from antiphon.events import Ended, Entry
 from antiphon.protocol.transcription import entry_to_wire
 from antiphon.sessions import SessionManager
@@ -87,7 +87,10 @@ class TranscriptionRoutes:
             interim = (request.query.get("interim_results") or _option(upload, "interim_results") or "true").lower()
             if interim not in ("true", "false"):
                 raise BadMessage("interim_results must be true or false", field="interim_results")
-            return await self._jobs.submit(upload.path, language, interim == "true")
+            try:
+                return await self._jobs.submit(upload.path, language, interim == "true")
+            except UnsupportedFormat as error:
+                raise UnsupportedFormat(error.message, field="language") from None
         except BaseException:
             await asyncio.to_thread(upload.discard)
             raise

@@ -8,6 +8,8 @@ carry audio decoded and delivered without leaving the loop. A message then costs
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 from binascii import a2b_base64
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -45,7 +47,11 @@ class _Json:
 
     @staticmethod
     def dumps(value: Any, **_: Any) -> str:
-        return orjson.dumps(value).decode()
+        try:
+            return orjson.dumps(value).decode()
+        except TypeError:
+            # the library quotes headers, whose bytes need not be UTF-8
+            return json.dumps(value)
 
     @staticmethod
     def loads(text: str | bytes, **_: Any) -> Any:
@@ -89,6 +95,9 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
             # one client's events are handled in the order they were sent
             async_handlers=False,
             json=_Json,
+            # given none, the libraries write to standard error themselves
+            logger=logging.getLogger("socketio.server"),
+            engineio_logger=logging.getLogger("engineio.server"),
             max_http_buffer_size=max_message_bytes,
             http_compression=False,
             **options,
@@ -132,14 +141,21 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
         """Queue an ``error`` event."""
         self.emit_soon(sid, "error", error.as_dict())
 
-    async def hang_up(self, sid: str) -> None:
-        """Send what waits for a client, then end its connection; at once where it does not read."""
+    async def hang_up(self, sid: str, timeout: float | None = None) -> None:
+        """Send what waits for a client, within `timeout` seconds, then end its connection."""
         eio_sid = self.manager.eio_sid_from_sid(sid, "/")
         try:
-            async with asyncio.timeout(self.send_timeout):
+            async with asyncio.timeout(timeout or self.send_timeout):
                 await self.disconnect(sid)
                 await self.eio.disconnect(eio_sid)
         except TimeoutError:
+            self._abort(eio_sid)
+
+    async def hang_up_all(self, timeout: float) -> None:
+        """End all connections."""
+        sids = [self.manager.sid_from_eio_sid(eio_sid, "/") for eio_sid in self.eio.sockets]
+        await asyncio.gather(*(self.hang_up(sid, timeout) for sid in sids if sid is not None))
+        for eio_sid in list(self.eio.sockets):
             self._abort(eio_sid)
 
     def abort(self, sid: str) -> None:

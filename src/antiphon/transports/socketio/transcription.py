@@ -12,10 +12,13 @@ from antiphon.protocol.transcription import StartTranscription, parse_chunk, par
 from antiphon.security.access import Access, bearer_token
 from antiphon.sessions import Participant, SessionManager
 from antiphon.telemetry.logs import get_logger
-from antiphon.transports.flow import Acks, Refusals, Verdict, awaited, closing_after
+from antiphon.transports.flow import Acks, AckTimer, Refusals, Verdict, awaited, closing_after
 from antiphon.transports.socketio.server import SocketIOServer
 
 log = get_logger("socketio")
+
+CLOSE_TIMEOUT = 2.0
+"""Seconds that each client gets to take what waits for it when the server ends."""
 
 
 class TranscriptionDoor:
@@ -35,7 +38,7 @@ class TranscriptionDoor:
         self.sio = sio
         self.sessions = sessions
         self.access = access
-        self.ack_interval = ack_interval
+        self.ack_timer = AckTimer(ack_interval)
         self.send_timeout = send_timeout
         self._clients: dict[str, _Client] = {}
         sio.on("connect", self._connect)
@@ -55,9 +58,9 @@ class TranscriptionDoor:
             self.sio.emit_soon(sid, "closing", {"reason": "shutdown", "reconnect": True})
 
     async def close(self) -> None:
-        """Let go of all connections."""
-        for client in list(self._clients.values()):
-            await client.gone()
+        """Let everybody hear the last that was said, then end all connections."""
+        await asyncio.gather(*(client.told() for client in self._clients.values()))
+        await self.sio.hang_up_all(CLOSE_TIMEOUT)
 
     async def _connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         token = auth.get("token") if isinstance(auth, dict) else None
@@ -118,8 +121,8 @@ class _Client:
         self._reader: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._refusals = Refusals()
-        self._acks = Acks(door.ack_interval, self._send_ack, self._safe_seq)
-        self._time = asyncio.get_running_loop().time
+        self._acks = Acks(door.ack_timer, self._send_ack, self._safe_seq)
+        self._time = door.sessions.clock.monotonic
         self._cut_off = False
 
     async def start(self, data: Any) -> None:
@@ -133,7 +136,7 @@ class _Client:
         participant.attach(self._replaced)
         self._participant = participant
         self._refusals = Refusals()
-        self._acks = Acks(self._door.ack_interval, self._send_ack, self._safe_seq)
+        self._acks = Acks(self._door.ack_timer, self._send_ack, self._safe_seq)
         await self._emit(
             "transcription_started",
             {
@@ -161,7 +164,7 @@ class _Client:
                 # the client was told why; what is on its way comes too late
                 return
             if seq is None:
-                participant.ingest(audio)
+                participant.ingest(audio, self._time())
                 return
             if seq < participant.next_seq:
                 self._acks.note()
@@ -169,7 +172,7 @@ class _Client:
             if self._refusals.awaited is not None and not self._refusals.passes(seq, self._time()):
                 self._remind()
                 return
-            participant.ingest(audio)
+            participant.ingest(audio, self._time())
             if self._refusals.awaited is not None:
                 self._refusals.accept(self._time())
             participant.dropped += seq - participant.next_seq
@@ -185,6 +188,11 @@ class _Client:
         if self._participant is None or self._stopping is not None:
             raise Conflict("no transcription is running on this connection")
         self._stopping = asyncio.create_task(self._finish(self._participant), name=f"stop {self._sid}")
+
+    async def told(self) -> None:
+        """Wait until the client has been told of the end of its stream."""
+        if self._reader is not None:
+            await asyncio.wait([self._reader], timeout=CLOSE_TIMEOUT)
 
     async def gone(self) -> None:
         """The connection is closed; its stream waits for another."""
