@@ -45,7 +45,7 @@ class TranscriptionDoor:
         sio.on("disconnect", self._disconnect)
         sio.on("start_transcription", self._start)
         sio.on("stop_transcription", self._stop)
-        sio.on_audio("audio_chunk", self._chunk)
+        sio.on_audio("audio_chunk", self._chunk, field="chunk")
         sio.on("*", self._unknown)
 
     @property
@@ -285,9 +285,10 @@ class _Client:
         self._sio.emit_soon(self._sid, "audio_ack", {"seq": seq})
 
     async def _emit(self, event: str, data: Any) -> None:
-        async with asyncio.timeout(self._door.send_timeout):
-            await self._sio.room(self._sid)
-            await self._sio.emit(event, data, to=self._sid)
+        if not self._sio.emit_soon(self._sid, event, data):
+            async with asyncio.timeout(self._door.send_timeout):
+                await self._sio.room(self._sid)
+            self._sio.emit_soon(self._sid, event, data)
 
 
 def _stopped(event_id: int, event: Ended) -> dict[str, Any]:
