@@ -25,7 +25,7 @@ from bench.host import Cores, description, unsupported
 from bench.links import AudioStream, CountingPeer, LinkError, RtpStream, SocketIoPeer, Transcription
 from bench.load import OverloadError, chunks, frames
 from bench.memory import AUDIO_SECONDS, SESSIONS, growths
-from bench.rounds import Aim, Compared, Contender, ratio
+from bench.rounds import Aim, Compared, Contender, Row, ratio
 from bench.servers import ServerError
 from bench.speech import SpeechError, Utterance, decoding, latency, utterances
 
@@ -141,7 +141,9 @@ def _method(plan: Plan, cores: Cores) -> list[str]:
         "server, the servers' rounds interleaved in one run; medians, and the range of the rounds.",
         f"Servers run on core {cores.server}, the load on core {cores.load}. CPU is user and system time of the "
         "server's whole process tree, from the first message until it has come to rest after the last.",
-        "Everybody gets the same speech, each stream in real time, and as many streams as bring it near saturation. "
+        "Everybody gets the same speech, each stream in real time, and as many streams as bring it near saturation "
+        "(so the cheaper server gets more of them, and may find several messages in one read); a second table gives "
+        "both sides of an aim the same number of streams. "
         "After each round the server's own count of audio must equal what was sent.",
         "Peers decode the base64 and count bytes, no more. Antiphon does all that it does but recognise: pace and size "
         "limits, the session and its log, results sent back (a scripted double stands in for the recogniser). Rows "
@@ -154,6 +156,8 @@ SOCKETIO_AIMS = (
     Aim("Antiphon", "Node socket.io", 1.3),
     Aim("Antiphon", "Flask-SocketIO on eventlet", 1 / 8),
 )
+EQUALS = ("Node socket.io", "Node ws")
+"""Peers of about our cost, which can be given as many streams as we are."""
 WEBSOCKET_AIMS = (Aim("Antiphon, RTP framing", "Node ws", 2.0),)
 
 
@@ -200,6 +204,22 @@ class Ingest:
         ratios = [found for aim in aims if (found := ratio(aim, rows)) is not None]
         self.report.tables.append(report.cost_table(title, rows, ratios))
         self.report.figures[key] = report.cost_figures(rows, ratios)
+        await self._compare_equal(title, key, rows, [aim for aim in aims if aim.peer in EQUALS])
+
+    async def _compare_equal(self, title: str, key: str, rows: Sequence[Row], aims: Sequence[Aim]) -> None:
+        """The same again with as many streams for each side of an aim as the dearer one can take."""
+        keys = {name for aim in aims for name in (aim.ours, aim.peer)}
+        sides = [row for row in rows if row.contender.key in keys and row.samples]
+        if len(sides) != len(keys):
+            return
+        streams = min(row.streams for row in sides)
+        title = f"{title}, {streams} streams each"
+        steps = self._steps(title, len(sides) * (1 + self._plan.rounds))
+        compared = Compared(self._cores, self._plan.seconds, self.say, steps)
+        equal = await compared.run([row.contender for row in sides], self._plan.rounds, streams)
+        ratios = [found for aim in aims if (found := ratio(aim, equal)) is not None]
+        self.report.tables.append(report.cost_table(title, equal, ratios))
+        self.report.figures[f"{key}_equal"] = report.cost_figures(equal, ratios)
 
     async def _socketio(self) -> None:
         title = "Socket.IO: 100 ms of audio in base64 as audio_chunk"

@@ -108,8 +108,14 @@ class Compared:
         self._say = say
         self._step = step
 
-    async def run(self, contenders: Sequence[Contender], rounds: int) -> list[Row]:
-        """Calibrate each contender, then measure all in turn ``rounds`` times, in rotating order."""
+    async def run(self, contenders: Sequence[Contender], rounds: int, streams: int | None = None) -> list[Row]:
+        """Calibrate each contender, then measure all in turn ``rounds`` times, in rotating order.
+
+        Args:
+            contenders: Who takes part.
+            rounds: Measurements of each.
+            streams: Give everybody so many, instead of as many as bring each near saturation.
+        """
         rows = [Row(contender, skipped=contender.server.missing) for contender in contenders]
         with ExitStack() as stack:
             running: dict[Server, Running] = {}
@@ -120,7 +126,10 @@ class Compared:
                 try:
                     if server not in running:
                         running[server] = stack.enter_context(started(server, self._cores.server))
-                    await self._calibrate(row, running[server])
+                    if streams is None:
+                        await self._calibrate(row, running[server])
+                    else:
+                        row.streams = streams
                 except (ServerError, LinkError, OverloadError) as failure:
                     self._give_up(row, failure)
                 self._step()
