@@ -23,6 +23,8 @@ from antiphon.speech.transcriber import Transcriber, TranscriberOptions
 from antiphon.state import Store
 
 ENGINE_RATE = 16_000
+LAST_WORDS_S = 5.0
+"""Seconds that decoders get at least, at shutdown, for what was said before it."""
 
 
 def new_session_id() -> str:
@@ -197,6 +199,7 @@ class SessionManager:
         """
         self._draining = True
         for participant in self.participants():
+            participant.resume_window = 0.0
             if not participant.attached:
                 self._background(participant.finish("lost"))
         with contextlib.suppress(TimeoutError):
@@ -207,7 +210,7 @@ class SessionManager:
         rest = self.participants()
         if rest:
             finishing = [asyncio.ensure_future(participant.finish("shutdown")) for participant in rest]
-            await asyncio.wait(finishing, timeout=max(2.0, deadline / 4))
+            await asyncio.wait(finishing, timeout=max(LAST_WORDS_S, deadline / 4))
         return not rest
 
     async def close(self) -> None:

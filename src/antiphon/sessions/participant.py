@@ -35,6 +35,7 @@ class Participant:
         sequence: Order and loss, for RTP framing.
         ending: True once the stream takes no more audio: it has ended, or its last words are being worked out.
         ended: True once `Ended` is written.
+        resume_window: Seconds that the stream waits for its client to come back.
         dropped: Chunks refused or lost and not brought again.
     """
 
@@ -60,6 +61,7 @@ class Participant:
         self.sequence = SequenceReceiver(audio.sample_rate)
         self.dropped = 0
         self.muted = False
+        self.resume_window = limits.resume_window_s
         self.ending = False
         self.ended = False
         self._limits = limits
@@ -111,7 +113,7 @@ class Participant:
         self._replaced = None
         if not self.ending:
             loop = asyncio.get_running_loop()
-            self._expiry = loop.call_later(self._limits.resume_window_s, self._expire)
+            self._expiry = loop.call_later(self.resume_window, self._expire)
 
     def ingest(self, data: bytes, now: float) -> None:
         """Take the next audio, in the participant's format, at `now` seconds on the session's clock.

@@ -232,6 +232,7 @@ class _Connection:
                 "participantId": participant.id,
                 "resumeToken": participant.resume_token,
                 "nextSeq": self._next_seq(),
+                "lastEventId": after,
                 "format": wire(participant.format),
                 "reply": wire(join.reply) if join.reply else None,
             }

@@ -244,6 +244,17 @@ async def test_draining_ends_everybody_in_time_and_admits_nobody(house: House) -
         await house.begin()
 
 
+async def test_a_client_that_leaves_while_the_server_drains_is_not_waited_for(house: House) -> None:
+    participant = await house.begin()
+    hold = lambda: None  # noqa: E731
+    participant.attach(hold)
+    draining = asyncio.create_task(house.manager.drain(30.0))
+    await asyncio.sleep(0)
+    participant.detach(hold)
+    async with asyncio.timeout(5):
+        assert await draining is True
+
+
 async def test_draining_waits_for_those_who_are_about_to_end(house: House) -> None:
     participant = await house.begin()
     participant.attach(lambda: None)

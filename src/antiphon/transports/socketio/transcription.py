@@ -147,6 +147,7 @@ class _Client:
                 "participant_id": participant.id,
                 "resume_token": participant.resume_token,
                 "next_seq": participant.next_seq,
+                "last_event_id": after,
             },
         )
         self._reader = asyncio.create_task(self._read(participant, after), name=f"socket.io reader {self._sid}")
