@@ -198,7 +198,7 @@ class Lifecycle:
             self.room.set()
         else:
             self.buffer.restart()
-            self._last_id = 0
+            self._last_id = joined.last_event_id
         if self.joined is not None:
             self.reconnections += 1
             seconds = round(self.buffer.seconds, 3)

@@ -39,12 +39,14 @@ class Joined:
 
     Attributes:
         next_seq: The chunk that it wants next; all before it are safe.
+        last_event_id: What follows begins after this event.
     """
 
     session_id: str
     participant_id: str
     resume_token: str
     next_seq: int
+    last_event_id: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,6 +191,7 @@ def _joined(data: dict[str, Any]) -> Joined:
             participant_id=str(data["participant_id"]),
             resume_token=str(data["resume_token"]),
             next_seq=int(data["next_seq"]),
+            last_event_id=int(data["last_event_id"]),
         )
     except (KeyError, TypeError, ValueError) as fault:
         raise ProtocolFault(f"the server's 'transcription_started' lacks a field: {fault}") from fault

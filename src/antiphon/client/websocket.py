@@ -153,6 +153,7 @@ def _joined(message: dict[str, Any]) -> Joined:
             participant_id=str(message["participantId"]),
             resume_token=str(message["resumeToken"]),
             next_seq=int(message["nextSeq"]),
+            last_event_id=int(message["lastEventId"]),
         )
     except (KeyError, TypeError, ValueError) as fault:
         raise ProtocolFault(f"the server's 'joined' lacks a field: {fault}") from fault
