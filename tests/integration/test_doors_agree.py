@@ -206,3 +206,14 @@ async def test_two_doors_share_a_session_and_its_log(hearing: ServerProcess) -> 
     finals = [event.data for event in log if event.name == "final"]
     assert [final["text"] for final in finals] == [WORDS, transcripts()["tomorrow-morning.wav"]]
     assert finals[1]["speaker"] == joined["participantId"]
+
+
+async def test_no_spoken_word_is_in_the_servers_log(hearing: ServerProcess) -> None:
+    async with Talker(hearing.url) as talker:
+        started = await talker.start()
+        await talker.send(speech("go-forward"))
+        await talker.stop()
+    assert talker.text == WORDS
+    assert hearing.log
+    assert not [word for word in WORDS.split() if f" {word} " in hearing.log]
+    assert started["resume_token"] not in hearing.log

@@ -107,7 +107,7 @@ async def test_a_socketio_client_that_never_reads_is_cut_off(hasty: ServerProces
 
 
 async def test_a_polling_client_that_never_polls_costs_little(hasty: ServerProcess) -> None:
-    bad = "\x1e".join(['42["what-is-this",{}]'] * 500).encode()
+    bad = "\x1e".join(["4what is this"] * 4_000).encode()
     async with bystander(hasty.url), polling(hasty.url) as client:
         await client.emit("start_transcription")
         await client.wait("transcription_started")
@@ -116,9 +116,9 @@ async def test_a_polling_client_that_never_polls_costs_little(hasty: ServerProce
         await asyncio.wait([client._reader])
         client._reader = None
         before = rss_mb(hasty.pid)
-        for _ in range(60):
+        for _ in range(30):
             await client.post(bad)
-        assert rss_mb(hasty.pid) < before + 10
+        assert rss_mb(hasty.pid) < before + 15
 
 
 async def test_a_reader_of_events_that_never_reads_is_cut_off(hasty: ServerProcess) -> None:
