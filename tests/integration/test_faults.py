@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,9 +116,9 @@ async def test_the_decoders_parent_may_die(sturdy: ServerProcess, with_children:
 
 
 async def test_an_utterance_on_which_every_decoder_dies_is_given_up_and_the_next_is_heard() -> None:
-    tests = str(Path(__file__).parent.parent)
+    path = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]))
     both = speech("two-utterances")
-    with start_server("--engine", "integration.engines:FailingRecogniser", PYTHONPATH=tests) as server:
+    with start_server("--engine", "integration.engines:FailingRecogniser", PYTHONPATH=path) as server:
         async with Talker(server.url) as talker, audio_stream(server.url) as stream:
             await stream.join(framing="rtp")
             for packet in rtp_packets(both):

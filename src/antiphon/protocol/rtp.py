@@ -1,4 +1,4 @@
-"""RTP framing and sequence accounting (RFC 3550 sections 5.1, 6.4.1 and A.1 to A.8).
+"""RTP framing and sequence accounting (RFC 3550 sections 5.1, 6.4.1 and A.8).
 
 Sequence numbers are unwrapped: `next_seq` grows without end, and its low 16 bits are what the wire carries.
 """

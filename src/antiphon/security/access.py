@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import ipaddress
 from collections.abc import Mapping
@@ -37,8 +38,9 @@ class Access:
         origin = headers.get("Origin")
         if origin is None or "*" in self._origins or origin.lower() in self._origins:
             return
-        if urlsplit(origin).netloc.lower() == headers.get("Host", "").lower() != "":
-            return
+        with contextlib.suppress(ValueError):
+            if urlsplit(origin).netloc.lower() == headers.get("Host", "").lower() != "":
+                return
         raise Forbidden(
             f"pages of {origin[:100]!r} may not use this server; its operator can allow them with cors_origins"
         )
@@ -51,7 +53,8 @@ class Access:
             return
         if token is None:
             raise Unauthorized("this server asks for an API key; send it as bearer token, or as 'token'")
-        given = token.encode()
+        # bytes of a header that are no UTF-8 come as surrogates
+        given = token.encode("utf-8", "surrogateescape")
         # all are compared, so that the time taken does not tell which came close
         if not sum(hmac.compare_digest(given, key) for key in self._keys):
             raise Unauthorized("this API key is not known here")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.resources
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import orjson
@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 
 from antiphon import __version__
 from antiphon.clock import Clock, SystemClock
-from antiphon.errors import AntiphonError, Internal
+from antiphon.errors import AntiphonError, Internal, NotFound
 from antiphon.security.access import Access, bearer_token
 from antiphon.server.config import Settings
 from antiphon.server.openapi import openapi
@@ -32,6 +32,9 @@ from antiphon.transports.socketio.transcription import TranscriptionDoor
 from antiphon.transports.websocket import AudioStreamDoor
 
 log = get_logger("server")
+
+MAX_PATH = 1024
+"""Characters of a path; no name of ours is near that, and file systems fail on longer ones."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -71,12 +74,10 @@ class Server:
             tuple(key.get_secret_value() for key in settings.api_keys),
             settings.cors_origins,
         )
-        # the library answers with CORS headers itself; one wildcard means any origin to it
-        origins = list(settings.cors_origins)
         self.sio = SocketIOServer(
             max_message_bytes=settings.max_message_bytes,
             send_timeout=settings.send_timeout,
-            cors_allowed_origins=("*" if "*" in origins else origins) if origins else None,
+            cors_allowed_origins=self._allows,
         )
         self.transcription = TranscriptionDoor(
             self.sio, self.sessions, self.access, settings.ack_interval, settings.send_timeout
@@ -128,6 +129,7 @@ class Server:
 
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[self._guard], client_max_size=1 << 20)
+        app.on_response_prepare.append(self._allow_origin)
         self.sio.attach(app)
         routes = TranscriptionRoutes(
             self.sessions,
@@ -153,15 +155,35 @@ class Server:
         app.router.add_static("/static", self._web, append_version=False)
         return app
 
+    def _allows(self, origin: str, environ: Mapping[str, str]) -> bool:
+        """What the Socket.IO library asks about an origin."""
+        try:
+            self.access.check_origin({"Origin": origin, "Host": environ.get("HTTP_HOST", "")})
+        except AntiphonError:
+            return False
+        return True
+
+    async def _allow_origin(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Let the page that asked read the answer, streams among them; only origins that passed the check get here."""
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin is not None and request.get("origin_allowed"):
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Last-Event-ID"
+            response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
+            response.headers["Access-Control-Expose-Headers"] = JOB_HEADER
+            response.headers["Vary"] = "Origin"
+
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Keys, origins and errors of everything that is plain HTTP."""
-        origin = request.headers.get(hdrs.ORIGIN)
         try:
+            if "\0" in request.path or len(request.path) > MAX_PATH:
+                raise NotFound("there is nothing at this path")
             if request.path.startswith("/v1/") or request.path == "/metrics":
                 self.access.check_origin(request.headers)
+                request["origin_allowed"] = request.path.startswith("/v1/")
                 if request.method == hdrs.METH_OPTIONS:
-                    return _cors(web.Response(status=204), origin)
+                    return web.Response(status=204)
                 self.access.check_key(bearer_token(request.headers) or request.query.get("token"))
             response = await handler(request)
         except AntiphonError as error:
@@ -183,7 +205,7 @@ class Server:
             response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
             response.headers.setdefault("Referrer-Policy", "no-referrer")
             response.headers.setdefault("Cache-Control", "no-cache")
-        return _cors(response, origin) if request.path.startswith("/v1/") else response
+        return response
 
     async def _index(self, _: web.Request) -> web.FileResponse:
         return web.FileResponse(self._web / "index.html")
@@ -255,17 +277,6 @@ def _http_error(error: web.HTTPException) -> dict[str, object]:
 
 def _allow(error: web.HTTPException) -> dict[str, str]:
     return {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-
-
-def _cors(response: web.StreamResponse, origin: str | None) -> web.StreamResponse:
-    """Only origins that passed the check get here."""
-    if origin is not None:
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Last-Event-ID"
-        response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
-        response.headers["Access-Control-Expose-Headers"] = JOB_HEADER
-        response.headers["Vary"] = "Origin"
-    return response
 
 
 def engine_options(settings: Settings) -> EngineOptions:

@@ -222,7 +222,8 @@ class JobManager:
             await transcriber.finish()
             session.emit(Progress(job.id, round(job.done, 2), round(job.done, 2)))
         finally:
-            await asyncio.shield(loop.run_in_executor(self._threads, decoder.__exit__, None, None, None))
+            # not in the pool, whose thread may wait for the very file that this ends
+            await asyncio.shield(asyncio.to_thread(decoder.close))
 
     def _forget_old(self) -> None:
         while len(self._jobs) > self._limits.max_retained + self._limits.max_queued + self._limits.max_running:

@@ -134,7 +134,8 @@ class Transcriber:
 
     def _begin(self, at: int) -> None:
         self.queue.begin(at)
-        if self._task is None and not self._closed:
+        # a task that is done may not have been taken away yet
+        if (self._task is None or self._task.done()) and not self._closed:
             self._task = asyncio.create_task(self._run(), name=f"transcriber {self._voice.participant_id}")
             self._task.add_done_callback(self._run_ended)
 
@@ -143,8 +144,8 @@ class Transcriber:
             await Decoding(self._voice, self.queue, at).run()
 
     def _run_ended(self, task: asyncio.Task[None]) -> None:
-        self.queue.leave()
         if self._task is task:
             self._task = None
+            self.queue.leave()
         if not task.cancelled() and (fault := task.exception()) is not None:
             raise fault

@@ -181,6 +181,31 @@ async def test_an_engine_that_is_gone_is_told_at_once() -> None:
     assert codes == ["engine_unavailable"] * 2
 
 
+async def test_an_utterance_that_begins_as_the_last_decoding_ends_is_heard() -> None:
+    audio = TWO
+    middle = len(audio) // 2 & ~1
+    loop = asyncio.get_running_loop()
+    heard: list[Transcript] = []
+    second = asyncio.Event()
+
+    def speak_again() -> None:
+        transcriber.push(audio[middle:])
+        second.set()
+
+    def emit(event: Event) -> None:
+        if isinstance(event, Transcript) and not event.is_partial:
+            heard.append(event)
+            if len(heard) == 1:
+                # runs once the decoding is over, and before anybody is told that it is
+                loop.call_soon(speak_again)
+
+    transcriber = Transcriber("p", ScriptedRecogniser(endpointing=False), "en-US", RATE, emit)
+    transcriber.push(audio[:middle])
+    await asyncio.wait_for(second.wait(), 10)
+    await transcriber.finish()
+    assert len(heard) == 2
+
+
 async def test_a_speaker_who_stalls_in_mid_word_does_not_keep_a_decoder() -> None:
     engine = ScriptedRecogniser(endpointing=False, seconds=1.5)
     log = Log()
