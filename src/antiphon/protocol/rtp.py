@@ -95,6 +95,13 @@ class SequenceStats:
     reordered: int = 0
     jitter: float = 0.0
 
+    def add(self, other: SequenceStats) -> None:
+        """Count another stream's packets too; its jitter is its own."""
+        self.received += other.received
+        self.lost += other.lost
+        self.duplicates += other.duplicates
+        self.reordered += other.reordered
+
 
 class SequenceReceiver:
     """Puts a stream's packets in order and tells what is missing.

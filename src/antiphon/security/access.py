@@ -23,10 +23,6 @@ class Access:
         self._keys = tuple(key.encode() for key in api_keys)
         self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
 
-    @property
-    def keys_required(self) -> bool:
-        return bool(self._keys)
-
     def check_origin(self, headers: Mapping[str, str]) -> None:
         """Refuse pages of other sites, which a browser would let connect otherwise.
 

@@ -242,6 +242,7 @@ class Server:
         )
 
     def _gauges(self) -> dict[str, float]:
+        packets = self.sessions.packets()
         return {
             "streams": self.sessions.streams,
             "streams_started_total": self.sessions.streams_total,
@@ -249,6 +250,10 @@ class Server:
             "websocket_connections": self.audio_stream.connections,
             "socketio_connections": self.transcription.connections,
             "session_logs": len(self.store),
+            "audio_packets_received_total": packets.received,
+            "audio_packets_lost_total": packets.lost,
+            "audio_packets_duplicate_total": packets.duplicates,
+            "audio_packets_reordered_total": packets.reordered,
             **{f"engine_{name}": value for name, value in self.recogniser.statistics().items()},
         }
 

@@ -14,6 +14,7 @@ from typing import Any
 from antiphon.clock import Clock
 from antiphon.errors import EngineUnavailable, NotFound, SessionLimit
 from antiphon.formats import AudioFormat
+from antiphon.protocol.rtp import SequenceStats
 from antiphon.sessions.limits import SessionLimits
 from antiphon.sessions.participant import Participant
 from antiphon.sessions.session import Session
@@ -65,6 +66,7 @@ class SessionManager:
         self._retained: OrderedDict[str, asyncio.TimerHandle] = OrderedDict()
         self._work: set[asyncio.Task[None]] = set()
         self._closing: dict[str, asyncio.Task[None]] = {}
+        self._packets = SequenceStats()
         self._streams = 0
         self._draining = False
         self._released = asyncio.Event()
@@ -159,7 +161,7 @@ class SessionManager:
                 functools.partial(self._participant_transcriber, interim_results),
                 self.limits,
                 self.clock,
-                on_end=lambda _: self.release(),
+                on_end=self._participant_ended,
             )
         except BaseException:
             self.release()
@@ -187,6 +189,17 @@ class SessionManager:
         """A transcriber that writes into a session's log."""
         options = replace(self._transcribing, interim_results=interim_results)
         return Transcriber(participant_id, self.recogniser, language, self.engine_rate, session.emit, options)
+
+    def packets(self) -> SequenceStats:
+        """What became of all packets that had sequence numbers."""
+        total = replace(self._packets)
+        for participant in self.participants():
+            total.add(participant.sequence.stats)
+        return total
+
+    def _participant_ended(self, participant: Participant) -> None:
+        self._packets.add(participant.sequence.stats)
+        self.release()
 
     def _participant_transcriber(self, interim_results: bool, participant: Participant) -> Transcriber:
         return self.transcriber(participant.id, participant.session, participant.language, interim_results)

@@ -150,6 +150,16 @@ async def test_a_session_that_ended_is_gone_on_with_under_its_name(house: House)
     assert await house.texts("talk") == ["one two three"]
 
 
+async def test_packets_are_counted_while_a_stream_runs_and_after(house: House) -> None:
+    participant = await house.begin()
+    for number in (0, 1, 1, 3):
+        participant.feed_in_order(participant.sequence.push(number, number * 320, bytes(640), 320, 0.0))
+    assert (house.manager.packets().received, house.manager.packets().duplicates) == (2, 1)
+    await participant.finish("left")
+    packets = house.manager.packets()
+    assert (packets.received, packets.duplicates, packets.lost) == (3, 1, 1)
+
+
 async def test_over_the_limit_of_streams_is_refused_at_once_and_a_free_place_works(house: House) -> None:
     streams = [await house.begin() for _ in range(3)]
     with pytest.raises(SessionLimit, match="all 3 streams of this server are in use"):
