@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     max_queued_jobs: int = Field(32, ge=0, description="Files that may wait for their turn.")
     object_store: str = Field("", description="URL under which batch jobs may name objects (file:///..., s3://...).")
 
-    ack_interval: float = Field(0.2, ge=0.01, le=10, description="Seconds between two acknowledgements to a client.")
+    ack_interval: float = Field(0.5, ge=0.01, le=10, description="Seconds between two acknowledgements to a client.")
     send_timeout: float = Field(10.0, ge=0.1, description="Seconds a client may leave a message untaken.")
     shutdown_grace: float = Field(10.0, ge=0, description="Seconds that running streams get to end at shutdown.")
 
