@@ -106,6 +106,8 @@ async def flood_socketio(url: str, *, numbered: bool) -> None:
                     break
                 await talker.emit("audio_chunk", {"chunk": chunk, "seq": seq} if numbered else {"chunk": chunk})
                 await asyncio.sleep(0.002)
+        # the client hands its events to handlers in tasks of their own, which may come after the disconnection
+        await talker.until(lambda: bool(talker.all("closing")))
         check_flooded(talker.all("error"), talker.all("closing"))
         await end(url, started["session_id"], started["resume_token"])
 
