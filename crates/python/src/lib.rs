@@ -1,0 +1,34 @@
+//! Python bindings of `antiphon-core`: types are converted here, and nothing is decided.
+
+mod bitrate;
+mod container;
+mod dsp;
+mod echo;
+mod error;
+mod g711;
+mod jitter;
+mod mixer;
+mod opus;
+mod rtp;
+
+use pyo3::prelude::*;
+
+/// The native core of Antiphon; `antiphon.media` is its face.
+#[pymodule]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    for register in [
+        bitrate::register,
+        container::register,
+        dsp::register,
+        echo::register,
+        g711::register,
+        jitter::register,
+        mixer::register,
+        opus::register,
+        rtp::register,
+    ] {
+        register(module)?;
+    }
+    Ok(())
+}
