@@ -12,8 +12,8 @@ from antiphon.errors import BadAudio, Conflict, DurationLimit, RateLimited
 from antiphon.events import Ended, Started
 from antiphon.formats import AudioFormat
 from antiphon.media import PcmConverter
-from antiphon.protocol.rtp import Ready, SequenceReceiver
-from antiphon.sessions.limits import AudioPace, SessionLimits
+from antiphon.protocol.rtp import AudioIntake, Ready, stats_of
+from antiphon.sessions.limits import SessionLimits
 from antiphon.speech.transcriber import Transcriber
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Participant:
         id: Unique in its session, and the ``speaker`` of its transcripts.
         resume_token: Whoever shows it may go on with this stream.
         next_seq: The chunk wanted next; all before it are safe (framings without numbers count messages).
-        sequence: Order and loss, for RTP framing.
+        intake: Order, loss and pace of what comes.
         ending: True once the stream takes no more audio: it has ended, or its last words are being worked out.
         ended: True once `Ended` is written.
         resume_window: Seconds that the stream waits for its client to come back.
@@ -58,9 +58,7 @@ class Participant:
         self.language = language
         self.resume_token = secrets.token_urlsafe(24)
         self.next_seq = 0
-        self.sequence = SequenceReceiver(audio.sample_rate)
         self.dropped = 0
-        self.muted = False
         self.resume_window = limits.resume_window_s
         self.ending = False
         self.ended = False
@@ -69,16 +67,26 @@ class Participant:
         self._on_end = on_end
         self._frame_bytes = audio.frame_bytes
         self._byte_seconds = 1 / (audio.frame_bytes * audio.sample_rate)
-        self._pace = AudioPace(limits.max_rate, limits.burst_s, clock.monotonic())
         self._transcriber = make_transcriber(self)
-        self._push = self._transcriber.push
         self._queue = self._transcriber.queue
         self._max_backlog = int(2 * engine_rate * limits.max_backlog_s)
         self._engine_rate = engine_rate
         self._converter = PcmConverter(audio, engine_rate)
         self._passthrough = self._converter.passthrough
-        self._frames = 0
-        self._max_frames = int(limits.max_session_s * audio.sample_rate)
+        self._push = self._transcriber.push if self._passthrough else self._convert
+        self._max_samples = int(limits.max_session_s * audio.sample_rate)
+        self.intake = AudioIntake(
+            audio.sample_rate,
+            audio.frame_bytes,
+            block_bytes=audio.frame_bytes * int(self._transcriber.step_s * audio.sample_rate),
+            max_samples=self._max_samples,
+            max_rate=limits.max_rate,
+            burst=limits.burst_s,
+            now=clock.monotonic(),
+        )
+        self._take_packet = self.intake.take_packet
+        self._take_chunk = self.intake.take_chunk
+        self._muted = False
         self._finishing: asyncio.Task[None] | None = None
         self._replaced: Callable[[], None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -93,7 +101,17 @@ class Participant:
     @property
     def seconds(self) -> float:
         """Seconds of audio taken, gaps included."""
-        return self._frames / self.format.sample_rate
+        return self.intake.samples / self.format.sample_rate
+
+    @property
+    def muted(self) -> bool:
+        """True while what comes is counted and not heard."""
+        return self._muted
+
+    @muted.setter
+    def muted(self, muted: bool) -> None:
+        self._push_block()
+        self._muted = muted
 
     def attach(self, replaced: Callable[[], None]) -> None:
         """A connection takes the stream over; `replaced` is called when another takes it from there."""
@@ -115,17 +133,33 @@ class Participant:
             loop = asyncio.get_running_loop()
             self._expiry = loop.call_later(self.resume_window, self._expire)
 
+    def take_packet(self, data: bytes, now: float) -> bool:
+        """Take an RTP packet the short way, if it is simply the next one and may come at `now` seconds.
+
+        Returns:
+            False where it is not, and nothing was done.
+        """
+        if self._muted or self.ending or self._queue.bytes > self._max_backlog or self.session.congested:
+            return False
+        block = self._take_packet(data, now)
+        if block:
+            self._push(block)
+        return block is not None
+
     def ingest(self, data: bytes, now: float) -> None:
         """Take the next audio, in the participant's format, at `now` seconds on the session's clock.
 
         Raises:
             AntiphonError: As :meth:`admit`; nothing was taken.
         """
+        if not (self._muted or self.ending or self._queue.bytes > self._max_backlog or self.session.congested):
+            block = self._take_chunk(data, now)
+            if block is not None:
+                if block:
+                    self._push(block)
+                return
         self.admit(len(data), now)
-        if self._passthrough and not self.muted:
-            self._push(data)
-        else:
-            self._feed(data)
+        self._feed(data)
 
     def admit(self, size: int, now: float) -> None:
         """Say whether `size` bytes of audio may come at `now` seconds on the session's clock; they count as come.
@@ -144,7 +178,7 @@ class Participant:
                 f"{size} bytes are not a whole number of {self._frame_bytes}-byte samples ({self.format}); "
                 "nothing of this message was taken"
             )
-        if wait := self._pace.take(size * self._byte_seconds, now):
+        if wait := self.intake.pace(size * self._byte_seconds, now):
             wait = max(wait, MIN_RETRY_S)
             raise RateLimited(
                 f"audio comes faster than {self._limits.max_rate:g} times real time; "
@@ -157,10 +191,10 @@ class Participant:
                 "this audio was not taken: send it again in a second",
                 retry_after=1.0,
             )
-        if self._frames + frames > self._max_frames:
+        if self.intake.samples + frames > self._max_samples:
             self._end("limit")
             raise DurationLimit(f"a stream may last {self._limits.max_session_s:g} s of audio; start another one")
-        self._frames += frames
+        self.intake.samples += frames
 
     def feed_in_order(self, ready: list[Ready]) -> None:
         """Take what was admitted and is now in order."""
@@ -170,19 +204,27 @@ class Participant:
             self._feed(item.payload)
 
     def _feed(self, data: bytes) -> None:
-        if self.muted:
+        self._push_block()
+        if self._muted:
             self._transcriber.skip(round(len(data) * self._byte_seconds * self._engine_rate))
-        elif self._passthrough:
-            self._transcriber.push(data)
         else:
-            self._transcriber.push(self._converter.convert(data))
+            self._push(data)
+
+    def _push_block(self) -> None:
+        """Hand on what the intake holds, before anything that comes after it."""
+        if block := self.intake.take_block():
+            self._push(block)
+
+    def _convert(self, data: bytes) -> None:
+        self._transcriber.push(self._converter.convert(data))
 
     def _gap(self, samples: int) -> None:
         """Let `samples` of the participant's format pass that nobody sent."""
+        self._push_block()
         seconds = samples / self.format.sample_rate
-        self._frames += samples
+        self.intake.samples += samples
         missing = round(seconds * self._engine_rate)
-        if seconds <= MAX_FILLED_GAP_S and not self.muted:
+        if seconds <= MAX_FILLED_GAP_S and not self._muted:
             self._transcriber.push(bytes(2 * missing))
         else:
             self._transcriber.skip(missing)
@@ -200,14 +242,15 @@ class Participant:
     async def _finish(self, reason: str) -> None:
         if self._expiry is not None:
             self._expiry.cancel()
-        self.feed_in_order(self.sequence.flush())
+        self.feed_in_order(self.intake.flush())
+        self._push_block()
         if not self._passthrough:
             self._transcriber.push(self._converter.flush())
         try:
             await self._transcriber.finish()
         finally:
             self.ended = True
-            lost = self.dropped + self.sequence.stats.lost
+            lost = self.dropped + stats_of(self.intake).lost
             self.session.emit(Ended(self.id, reason, round(self.seconds, 3), lost))
             self.session.leave(self)
             self._on_end(self)

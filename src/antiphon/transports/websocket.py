@@ -31,9 +31,6 @@ from antiphon.transports.flow import Acks, AckTimer, Refusals, Sender, Verdict, 
 
 log = get_logger("websocket")
 
-unpack_header = rtp.HEADER.unpack_from
-header_size = rtp.HEADER_SIZE
-
 JOIN_TIMEOUT = 10.0
 """Seconds a client may take to join after it connected."""
 HEARTBEAT = 20.0
@@ -292,41 +289,34 @@ class _Connection:
         if participant is None:
             self.error(Conflict("this stream has ended"))
             return
-        if participant.ending:
-            return
-        sequence = participant.sequence
+        now = self._time()
+        refusals = self._refusals
+        if refusals.awaited is None and participant.take_packet(data, now):
+            self._acks.note()
+        elif not participant.ending:
+            self._unusual_packet(participant, data, now)
+
+    def _unusual_packet(self, participant: Participant, data: bytes, now: float) -> None:
+        """A packet that is not simply the next one, or that may not come."""
+        intake = participant.intake
         try:
-            if len(data) > header_size and data[0] == rtp.PLAIN:
-                _, _, seq, timestamp, _ = unpack_header(data)
-                payload = data[header_size:]
+            packet = rtp.parse_rtp(data)
+            seq, payload = packet.sequence_number, packet.payload
+            wanted = self._refusals.awaited
+            if wanted is not None and seq != wanted & 0xFFFF and not self._refusals.passes(wanted + 1, now):
+                self._act(self._refusals.remind(now), awaited(wanted))
             else:
-                packet = rtp.parse_rtp(data)
-                seq, timestamp, payload = packet.sequence_number, packet.timestamp, packet.payload
-            samples = len(payload) // self._sample_bytes
-            now = self._time()
-            if self._refusals.awaited is None and sequence.expects(seq, timestamp):
-                participant.ingest(payload, now)
-                sequence.advance(samples, now)
-            else:
-                self._out_of_order(participant, seq, timestamp, payload, samples, now)
+                if not intake.knows(seq):
+                    participant.admit(len(payload), now)
+                    self._refusals.accept(now)
+                samples = len(payload) // self._sample_bytes
+                participant.feed_in_order(intake.push(seq, packet.timestamp, payload, samples, now))
             self._acks.note()
         except (RateLimited, DurationLimit) as error:
             # whatever was refused, the stream goes on from the packet wanted next
-            self._refuse(error, sequence.next_seq if sequence.begun else seq)
+            self._refuse(error, intake.next_seq if intake.begun else seq)
         except AntiphonError as error:
             self.error(error)
-
-    def _out_of_order(
-        self, participant: Participant, seq: int, timestamp: int, payload: bytes, samples: int, now: float
-    ) -> None:
-        wanted = self._refusals.awaited
-        if wanted is not None and seq != wanted & 0xFFFF and not self._refusals.passes(wanted + 1, now):
-            self._act(self._refusals.remind(now), awaited(wanted))
-            return
-        if not participant.sequence.knows(seq):
-            participant.admit(len(payload), now)
-            self._refusals.accept(now)
-        participant.feed_in_order(participant.sequence.push(seq, timestamp, payload, samples, now))
 
     async def _control(self, control: Control) -> None:
         participant = self._participant
@@ -434,7 +424,7 @@ class _Connection:
         participant = self._participant
         if participant is None:
             return 0
-        return participant.sequence.next_seq if self._rtp else participant.next_seq
+        return participant.intake.next_seq if self._rtp else participant.next_seq
 
     def _safe_seq(self) -> int:
         return self._next_seq() - 1
