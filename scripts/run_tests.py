@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from scripts import node, system
+from scripts import node, rust, system
 from scripts.environment import ROOT
 from scripts.parts import BIN, Job
 
@@ -47,6 +47,9 @@ def main() -> int:
         print("With ARGS only pytest is run.")
     elif (JS / "package.json").exists():
         job.run("JavaScript tests", ["npm", "test", "--silent"], JS)
+
+    if not pytest_arguments:
+        job.run("Rust tests", ["cargo", "test", "--locked", "--workspace", "--quiet"], environment=rust.environment())
 
     markers = ["-m", " and ".join(f"not {marker}" for marker in left_out)] if left_out else []
     job.run("Python tests", [BIN / "python", "-m", "pytest", *markers, *pytest_arguments])
