@@ -130,6 +130,11 @@ impl AudioIntake {
         self.intake.pace.take(seconds, now)
     }
 
+    /// Account for `seconds` of audio that have been taken already, over the pace or not.
+    fn charge(&mut self, seconds: f64, now: f64) {
+        self.intake.pace.charge(seconds, now);
+    }
+
     #[getter]
     fn next_seq(&self) -> u64 {
         self.intake.sequence.next_seq()

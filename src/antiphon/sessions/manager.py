@@ -14,7 +14,7 @@ from typing import Any
 from antiphon.clock import Clock
 from antiphon.errors import EngineUnavailable, NotFound, SessionLimit
 from antiphon.formats import AudioFormat
-from antiphon.protocol.rtp import SequenceStats, stats_of
+from antiphon.protocol.rtp import SequenceStats
 from antiphon.sessions.limits import SessionLimits
 from antiphon.sessions.participant import Participant
 from antiphon.sessions.session import Session
@@ -194,11 +194,11 @@ class SessionManager:
         """What became of all packets that had sequence numbers."""
         total = replace(self._packets)
         for participant in self.participants():
-            total.add(stats_of(participant.intake))
+            total.add(participant.inflow.stats)
         return total
 
     def _participant_ended(self, participant: Participant) -> None:
-        self._packets.add(stats_of(participant.intake))
+        self._packets.add(participant.inflow.stats)
         self.release()
 
     def _participant_transcriber(self, interim_results: bool, participant: Participant) -> Transcriber:

@@ -26,6 +26,7 @@ from antiphon.protocol import audio_stream, rtp
 from antiphon.protocol.audio_stream import BitrateChange, Control, Join, Leave, Mute, Ping
 from antiphon.security.access import Access, bearer_token
 from antiphon.sessions import Participant, SessionManager
+from antiphon.sessions.inflow import Inflow
 from antiphon.telemetry.logs import get_logger
 from antiphon.transports.flow import Acks, AckTimer, Refusals, Sender, Verdict, awaited, closing_after, too_large
 
@@ -119,7 +120,6 @@ class _Connection:
         self._sender: Sender[str] = Sender(websocket.send_str, self._abort, door.send_timeout)
         self._participant: Participant | None = None
         self._rtp = False
-        self._sample_bytes = 2
         self._reader: asyncio.Task[None] | None = None
         self._refusals = Refusals()
         self._oversize = Refusals(tell_interval=0.0, patience=2)
@@ -220,7 +220,6 @@ class _Connection:
         participant.attach(self._replaced)
         self._participant = participant
         self._rtp = join.rtp
-        self._sample_bytes = participant.format.frame_bytes
         wire = audio_stream.format_to_wire
         self.offer(
             {
@@ -289,16 +288,18 @@ class _Connection:
         if participant is None:
             self.error(Conflict("this stream has ended"))
             return
+        if participant.ending:
+            # the client was told why; what is on its way comes too late
+            return
         now = self._time()
-        refusals = self._refusals
-        if refusals.awaited is None and participant.take_packet(data, now):
+        if self._refusals.awaited is None and participant.inflow.take_packet(data, now):
             self._acks.note()
-        elif not participant.ending:
-            self._unusual_packet(participant, data, now)
+        else:
+            self._unusual_packet(participant.inflow, data, now)
 
-    def _unusual_packet(self, participant: Participant, data: bytes, now: float) -> None:
-        """A packet that is not simply the next one, or that may not come."""
-        intake = participant.intake
+    def _unusual_packet(self, inflow: Inflow, data: bytes, now: float) -> None:
+        """A packet that is not simply the next one, or that may not come, or whose length only its payload tells."""
+        intake = inflow.intake
         try:
             packet = rtp.parse_rtp(data)
             seq, payload = packet.sequence_number, packet.payload
@@ -306,11 +307,11 @@ class _Connection:
             if wanted is not None and seq != wanted & 0xFFFF and not self._refusals.passes(wanted + 1, now):
                 self._act(self._refusals.remind(now), awaited(wanted))
             else:
+                samples = inflow.duration(payload)
                 if not intake.knows(seq):
-                    participant.admit(len(payload), now)
+                    inflow.admit(samples, now)
                     self._refusals.accept(now)
-                samples = len(payload) // self._sample_bytes
-                participant.feed_in_order(intake.push(seq, packet.timestamp, payload, samples, now))
+                inflow.push_packet(seq, packet.timestamp, payload, samples, now)
             self._acks.note()
         except (RateLimited, DurationLimit) as error:
             # whatever was refused, the stream goes on from the packet wanted next
@@ -330,7 +331,7 @@ class _Connection:
             raise Conflict("this connection has joined already; send leave, or open another connection")
         elif isinstance(control, Mute):
             if participant is not None:
-                participant.muted = control.muted
+                participant.inflow.muted = control.muted
         elif isinstance(control, BitrateChange):
             log.debug("bitrate changed by client", bitrate=control.bitrate)
 
@@ -424,7 +425,7 @@ class _Connection:
         participant = self._participant
         if participant is None:
             return 0
-        return participant.intake.next_seq if self._rtp else participant.next_seq
+        return participant.inflow.intake.next_seq if self._rtp else participant.next_seq
 
     def _safe_seq(self) -> int:
         return self._next_seq() - 1

@@ -28,6 +28,13 @@ impl Pace {
         self.level = level;
         (seconds.min(self.burst) - level) / self.rate
     }
+
+    /// Account for `seconds` of audio that have been taken already, over the pace or not: nothing may come until the
+    /// debt is paid off.
+    pub fn charge(&mut self, seconds: f64, now: f64) {
+        self.level = self.burst.min(self.level + (now - self.at) * self.rate) - seconds;
+        self.at = now;
+    }
 }
 
 /// What one stream may bring, and how it is cut into blocks.
