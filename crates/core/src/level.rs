@@ -141,7 +141,9 @@ impl LevelMeter {
         }
         for (name, value) in [("attack", config.attack), ("release", config.release), ("peak fall", config.peak_fall)] {
             if !(value.is_finite() && value >= 0.0) {
-                return Err(Error::unsupported(format!("{name} must be zero or a finite positive number, not {value}")));
+                return Err(Error::unsupported(format!(
+                    "{name} must be zero or a finite positive number, not {value}"
+                )));
             }
         }
         let frame = rate.div_ceil(FRAMES_A_SECOND);
@@ -296,7 +298,8 @@ mod tests {
 
     #[test]
     fn audio_levels_are_rounded_and_bounded() {
-        for (dbfs, level) in [(0.0, 0), (6.0, 0), (-3.01, 3), (-29.5, 30), (-126.4, 126), (-127.0, 127), (-500.0, 127)] {
+        for (dbfs, level) in [(0.0, 0), (6.0, 0), (-3.01, 3), (-29.5, 30), (-126.4, 126), (-127.0, 127), (-500.0, 127)]
+        {
             assert_eq!(audio_level(dbfs), level, "{dbfs}");
         }
         assert_eq!(audio_level(f64::NEG_INFINITY), 127);

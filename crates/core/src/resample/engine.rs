@@ -1,5 +1,7 @@
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
-use rubato::{Async, Fft, FixedAsync, FixedSync, Resampler, SincInterpolationParameters, WindowFunction, calculate_cutoff};
+use rubato::{
+    Async, Fft, FixedAsync, FixedSync, Resampler, SincInterpolationParameters, WindowFunction, calculate_cutoff,
+};
 
 use crate::{Error, Result};
 
@@ -118,9 +120,10 @@ impl Engine {
 
 fn convert(engine: &mut impl Resampler<f32>, block: &[f32], out: &mut [f32], channels: usize) -> usize {
     let space = out.len() / channels;
-    let (Ok(input), Ok(mut output)) =
-        (InterleavedSlice::new(block, channels, block.len() / channels), InterleavedSlice::new_mut(out, channels, space))
-    else {
+    let (Ok(input), Ok(mut output)) = (
+        InterleavedSlice::new(block, channels, block.len() / channels),
+        InterleavedSlice::new_mut(out, channels, space),
+    ) else {
         unreachable!("both buffers hold whole frames")
     };
     match engine.process_into_buffer(&input, &mut output, None) {

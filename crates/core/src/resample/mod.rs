@@ -175,7 +175,12 @@ impl Resampler {
     }
 
     /// Take `frames` frames, which `read(first frame, place)` writes where they belong, and hand on what is ready.
-    fn run(&mut self, frames: usize, mut read: impl FnMut(usize, &mut [f32]), mut write: impl FnMut(&[f32])) {
+    pub(crate) fn run(
+        &mut self,
+        frames: usize,
+        mut read: impl FnMut(usize, &mut [f32]),
+        mut write: impl FnMut(&[f32]),
+    ) {
         let size = self.engine.block();
         let mut at = 0;
         while at < frames {

@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-const RATES: [u32; 12] = [8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000, 192_000, 7_919];
+const RATES: [u32; 12] =
+    [8_000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000, 192_000, 7_919];
 
 fn tone(hertz: f64, rate: u32, frames: usize) -> Vec<f32> {
     let step = std::f64::consts::TAU * hertz / f64::from(rate);
