@@ -36,16 +36,24 @@ def check() -> None:
         RustError: Cargo, a Rust that is new enough, or a C compiler is missing.
     """
     oldest = ".".join(map(str, wanted()))
-    problems = []
+    problems, advice = [], []
     found = _rustc()
     if found is None or not shutil.which("cargo"):
         problems.append(f"Rust {oldest} or newer, with cargo, is not installed.")
     elif found < wanted():
         problems.append(f"Rust {'.'.join(map(str, found))} is too old: {oldest} or newer is needed.")
+    if problems:
+        advice.append("  Rust         with rustup, see rustup.rs (what distributions carry is often too old)")
     if not any(shutil.which(command) for command in (os.environ.get("CC") or "cc", "gcc", "clang")):
         problems.append("A C compiler (cc, gcc or clang) is not installed.")
+        advice.append(f"  C compiler   {_compiler()}")
     if problems:
-        raise RustError("\n".join(["Antiphon's native core cannot be built here.", *problems, *_advice()]))
+        wheel = "Or install a wheel, which needs neither: pip install antiphon-VERSION-....whl"
+        raise RustError(
+            "\n".join(
+                ["Antiphon's native core cannot be built here.", *problems, "Install what is missing:", *advice, wheel]
+            )
+        )
 
 
 def _rustc() -> tuple[int, ...] | None:
@@ -60,15 +68,9 @@ def _rustc() -> tuple[int, ...] | None:
     return (int(version[1]), int(version[2])) if version else None
 
 
-def _advice() -> list[str]:
-    lines = [
-        "Install what is missing:",
-        "  Rust         with rustup, from rustup.rs (distributions' own are often too old)",
-    ]
+def _compiler() -> str:
     if platform.system() == "Darwin":
-        lines.append("  C compiler   xcode-select --install")
-    elif shutil.which("apt-get"):
-        lines.append("  C compiler   sudo apt-get install build-essential")
-    else:
-        lines.append("  C compiler   with your system's package manager: gcc or clang, and make")
-    return [*lines, "Or install a wheel, which needs neither: pip install antiphon-VERSION-....whl"]
+        return "xcode-select --install"
+    if shutil.which("apt-get"):
+        return "sudo apt-get install build-essential"
+    return "with your system's package manager: gcc or clang, and make"

@@ -171,7 +171,7 @@ impl LiveDecoder {
             self.waiting -= duration;
             left = left.saturating_sub(duration);
             if let Some(gain) = packet.begins {
-                self.decoder.reset();
+                let _ = self.decoder.reset();
                 self.gain = gain;
             } else if packet.gap > u64::from(CONCEALED) {
                 if !stretch.pcm.is_empty() {
@@ -287,4 +287,127 @@ fn gain(header: &Header) -> Result<f32> {
         )));
     }
     Ok(if head.output_gain == 0 { 1.0 } else { 10f32.powf(f32::from(head.output_gain) / (20.0 * 256.0)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::OpusHead;
+    use crate::container::Tags;
+    use crate::container::ogg::{OggWriter, PageFlush};
+    use crate::opus::{Encoder, EncoderConfig};
+
+    const FRAME: usize = 960;
+
+    /// `count` packets of 20 ms of a tone of 440 Hz.
+    fn tone(count: usize) -> Vec<Vec<u8>> {
+        let config =
+            EncoderConfig { sample_rate: 48_000, channels: 1, fec: true, expected_loss: 20, ..Default::default() };
+        let mut encoder = Encoder::new(&config).unwrap();
+        let sample = |n: usize| (n as f32 * 440.0 * std::f32::consts::TAU / 48_000.0).sin() * 0.4;
+        (0..count)
+            .map(|packet| {
+                let pcm: Vec<f32> = (0..FRAME).map(|n| sample(packet * FRAME + n)).collect();
+                let mut out = [0; 1500];
+                let size = encoder.encode_float(&pcm, &mut out).unwrap();
+                out[..size].to_vec()
+            })
+            .collect()
+    }
+
+    fn loudness(pcm: &[i16]) -> f64 {
+        (pcm.iter().map(|&s| f64::from(s).powi(2)).sum::<f64>() / pcm.len() as f64).sqrt()
+    }
+
+    fn ogg(packets: &[Vec<u8>]) -> Vec<u8> {
+        let head = OpusHead::new(1, 312, 48_000).unwrap();
+        let mut bytes = Vec::new();
+        let mut writer = OggWriter::new(head, &Tags::default(), 7, PageFlush::default()).unwrap();
+        for packet in packets {
+            writer.write(packet, &mut bytes).unwrap();
+        }
+        writer.finish(0, &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn packets_become_as_much_audio_as_they_hold() {
+        let mut live = LiveDecoder::new(Carrier::Packets, 16_000).unwrap();
+        for packet in tone(50) {
+            assert_eq!(live.push(&packet).unwrap(), 960);
+        }
+        let heard = live.decode(u64::MAX);
+        assert_eq!((heard.len(), heard[0].gap, heard[0].pcm.len()), (1, 0, 16_000));
+        assert!((loudness(&heard[0].pcm[4000..]) / (0.4 * 32768.0 / 2f64.sqrt()) - 1.0).abs() < 0.1);
+        assert_eq!(live.waiting(), 0);
+    }
+
+    #[test]
+    fn no_more_is_decoded_at_once_than_was_asked_for() {
+        let mut live = LiveDecoder::new(Carrier::Packets, 48_000).unwrap();
+        for packet in tone(50) {
+            live.push(&packet).unwrap();
+        }
+        assert_eq!(live.decode(9600)[0].pcm.len(), 9600);
+        assert_eq!(live.waiting(), 40 * 960);
+    }
+
+    #[test]
+    fn a_short_loss_is_made_up_for_and_a_long_one_is_a_gap() {
+        let packets = tone(50);
+        let mut live = LiveDecoder::new(Carrier::Packets, 16_000).unwrap();
+        for packet in &packets[..20] {
+            live.push(packet).unwrap();
+        }
+        live.lost(2 * 960);
+        live.push(&packets[22]).unwrap();
+        live.lost(10 * 960);
+        live.push(&packets[33]).unwrap();
+        let heard = live.decode(u64::MAX);
+        assert_eq!(heard.len(), 2);
+        assert_eq!((heard[0].gap, heard[0].pcm.len()), (0, 23 * 320));
+        assert_eq!((heard[1].gap, heard[1].pcm.len()), (10 * 320, 320));
+        let (before, during) = (&heard[0].pcm[18 * 320..20 * 320], &heard[0].pcm[20 * 320..22 * 320]);
+        assert!(loudness(during) > 0.5 * loudness(before), "a tone goes on through the loss");
+        assert_eq!(live.concealed(), 2 * 960);
+    }
+
+    #[test]
+    fn a_container_gives_the_same_audio_however_its_bytes_are_cut() {
+        let bytes = ogg(&tone(50));
+        let mut whole = LiveDecoder::new(Carrier::Ogg, 16_000).unwrap();
+        whole.push(&bytes).unwrap();
+        whole.finish().unwrap();
+        let wanted = whole.decode(u64::MAX);
+        assert_eq!(wanted[0].pcm.len(), 16_000 - 104, "the pre-skip of 312 samples at 48 kHz is dropped");
+        for size in [1, 7, 100, 3000] {
+            let mut live = LiveDecoder::new(Carrier::Ogg, 16_000).unwrap();
+            let mut pcm = Vec::new();
+            for piece in bytes.chunks(size) {
+                live.push(piece).unwrap();
+                pcm.extend(live.decode(u64::MAX).into_iter().flat_map(|stretch| stretch.pcm));
+            }
+            live.finish().unwrap();
+            pcm.extend(live.decode(u64::MAX).into_iter().flat_map(|stretch| stretch.pcm));
+            assert!(pcm == wanted[0].pcm, "in pieces of {size} bytes");
+        }
+    }
+
+    #[test]
+    fn what_is_no_packet_is_refused_and_a_broken_one_is_concealed() {
+        let mut live = LiveDecoder::new(Carrier::Packets, 16_000).unwrap();
+        assert!(matches!(live.push(&[]), Err(Error::Malformed { .. })));
+        assert!(matches!(live.push(&[0x7b, 0]), Err(Error::Malformed { .. })));
+        assert_eq!(live.waiting(), 0);
+        assert!(matches!(LiveDecoder::new(Carrier::Packets, 44_100), Err(Error::Unsupported(_))));
+    }
+
+    #[test]
+    fn bytes_that_are_no_container_are_refused() {
+        for carrier in [Carrier::Ogg, Carrier::Webm] {
+            let mut live = LiveDecoder::new(carrier, 16_000).unwrap();
+            let refusal = live.push(&b"RIFF\0\0\0\0WAVEfmt ".repeat(400));
+            assert!(refusal.is_err() || live.finish().is_err(), "{carrier:?}: {refusal:?}");
+        }
+    }
 }

@@ -2,6 +2,7 @@ use std::borrow::Cow;
 
 use antiphon_core::Error;
 use antiphon_core::live::{self, Carrier};
+use antiphon_core::opus::packet_samples;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -35,6 +36,12 @@ impl LiveDecoder {
             _ => return Err(PyValueError::new_err(format!("carrier {carrier:?} is not one of opus, webm, ogg"))),
         };
         Ok(Self { decoder: live::LiveDecoder::new(carrier, sample_rate).map_err(to_python)? })
+    }
+
+    /// Samples of 48 kHz in a packet.
+    #[staticmethod]
+    fn duration(packet: Cow<'_, [u8]>) -> PyResult<u64> {
+        packet_samples(&packet, 48_000).map(|samples| samples as u64).map_err(refused)
     }
 
     /// Take a packet, or the next bytes of the container; returns the samples of 48 kHz that this made ready.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from antiphon._native import LiveDecoder, alaw_decode, mulaw_decode, opus_packet_info
+from antiphon._native import LiveDecoder, alaw_decode, mulaw_decode
 from antiphon.formats import OPUS_RATES, AudioFormat, Encoding
 from antiphon.media.pcm import PcmConverter
 
@@ -81,7 +81,7 @@ class LiveOpus:
         Raises:
             BadAudio: It is no Opus packet.
         """
-        return opus_packet_info(packet).samples(OPUS_CLOCK)
+        return LiveDecoder.duration(packet)
 
     def push(self, data: bytes) -> int:
         """Take one packet, or the next bytes of the container, cut anywhere.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from antiphon.errors import BadAudio, DurationLimit, RateLimited
 from antiphon.formats import OPUS_ENCODINGS, AudioFormat, Encoding
@@ -12,6 +13,9 @@ from antiphon.media import LiveOpus, SampleDecoder
 from antiphon.protocol.rtp import AudioIntake, Ready, SequenceStats, stats_of
 from antiphon.sessions.limits import SessionLimits
 from antiphon.speech.transcriber import Transcriber
+
+if TYPE_CHECKING:
+    from antiphon.sessions.session import Session
 
 MIN_RETRY_S = 0.5
 """Whoever was too fast waits this long at least, so that it is not told of every chunk."""
@@ -35,7 +39,7 @@ class Inflow(ABC):
         engine_rate: Hertz of what the engine hears.
         limits: Bounds of the stream.
         transcriber: Takes it.
-        congested: Says whether the log is so far behind that no more audio should be taken.
+        session: Whose log may be so far behind that no more audio should be taken.
         on_limit: Called when the stream is as long as it may be.
         now: The time in seconds.
     """
@@ -46,7 +50,7 @@ class Inflow(ABC):
         engine_rate: int,
         limits: SessionLimits,
         transcriber: Transcriber,
-        congested: Callable[[], bool],
+        session: Session,
         on_limit: Callable[[], object],
         now: float,
     ) -> None:
@@ -57,7 +61,7 @@ class Inflow(ABC):
         self._transcriber = transcriber
         self._queue = transcriber.queue
         self._max_backlog = int(2 * engine_rate * limits.max_backlog_s)
-        self._congested = congested
+        self._session = session
         self._on_limit = on_limit
         self._max_samples = int(limits.max_session_s * audio.sample_rate)
         self._muted = False
@@ -157,7 +161,7 @@ class Inflow(ABC):
 
     @property
     def _full(self) -> bool:
-        return self._queue.bytes > self._max_backlog or self._congested()
+        return self._queue.bytes > self._max_backlog or self._session.congested
 
     def _hear_in_order(self, ready: list[Ready]) -> None:
         for item in ready:
@@ -191,11 +195,11 @@ class SampledInflow(Inflow):
         engine_rate: int,
         limits: SessionLimits,
         transcriber: Transcriber,
-        congested: Callable[[], bool],
+        session: Session,
         on_limit: Callable[[], object],
         now: float,
     ) -> None:
-        super().__init__(audio, engine_rate, limits, transcriber, congested, on_limit, now)
+        super().__init__(audio, engine_rate, limits, transcriber, session, on_limit, now)
         self._frame_bytes = audio.frame_bytes
         self._decoder = SampleDecoder(audio, engine_rate)
         self._push = transcriber.push if self._decoder.passthrough else self._decode
@@ -203,7 +207,7 @@ class SampledInflow(Inflow):
         self._take_chunk = self.intake.take_chunk
 
     def take_packet(self, data: bytes, now: float) -> bool:
-        if self._muted or self._queue.bytes > self._max_backlog or self._congested():
+        if self._muted or self._queue.bytes > self._max_backlog or self._session.congested:
             return False
         block = self._take_packet(data, now)
         if block:
@@ -211,7 +215,7 @@ class SampledInflow(Inflow):
         return block is not None
 
     def ingest(self, data: bytes, now: float) -> None:
-        if not (self._muted or self._queue.bytes > self._max_backlog or self._congested()):
+        if not (self._muted or self._queue.bytes > self._max_backlog or self._session.congested):
             block = self._take_chunk(data, now)
             if block is not None:
                 if block:
@@ -271,11 +275,11 @@ class OpusInflow(Inflow):
         engine_rate: int,
         limits: SessionLimits,
         transcriber: Transcriber,
-        congested: Callable[[], bool],
+        session: Session,
         on_limit: Callable[[], object],
         now: float,
     ) -> None:
-        super().__init__(audio, engine_rate, limits, transcriber, congested, on_limit, now)
+        super().__init__(audio, engine_rate, limits, transcriber, session, on_limit, now)
         self._decoder = LiveOpus(audio.encoding, engine_rate)
         self._packets = audio.encoding is Encoding.OPUS
         self._units = self._decoder.clock_rate // self.clock_rate

@@ -63,7 +63,7 @@ class Participant:
             engine_rate,
             limits,
             self._transcriber,
-            lambda: session.congested,
+            session,
             lambda: self._end("limit"),
             clock.monotonic(),
         )

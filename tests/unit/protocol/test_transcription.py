@@ -72,7 +72,7 @@ def test_a_resume_needs_the_session_it_belongs_to() -> None:
         ({"sample_rate": None}, BadMessage, "sample_rate", "must be a whole number"),
         ({"sample_rate": True}, BadMessage, "sample_rate", "must be a whole number"),
         ({"channels": 0}, UnsupportedFormat, "channels", "send 1 to 8"),
-        ({"encoding": "opus"}, UnsupportedFormat, "encoding", "not taken live yet; send pcm_s16le"),
+        ({"encoding": "opus", "sample_rate": 22_050}, UnsupportedFormat, "sample_rate", "not a rate of Opus"),
         ({"encoding": "mp3"}, UnsupportedFormat, "encoding", "not an encoding of this server"),
         ({"encoding": 1}, BadMessage, "encoding", "must be text"),
         ({"interim_results": "yes"}, BadMessage, "interim_results", "must be true or false, not text"),

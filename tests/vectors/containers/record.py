@@ -85,9 +85,7 @@ async function record(name, how) {
 
 
 def page(browser: str) -> bytes:
-    wanted = {
-        name: {**how, "seconds": 0.1 if "pcm" in name else SECONDS} for name, how in RECORDINGS[browser].items()
-    }
+    wanted = {name: {**how, "seconds": 0.1 if "pcm" in name else SECONDS} for name, how in RECORDINGS[browser].items()}
     return PAGE.replace("SLICE_MS", str(SLICE_MS)).replace("RECORDINGS", json.dumps(wanted)).encode()
 
 
@@ -124,7 +122,9 @@ def record(browser: str) -> dict[str, list[int]]:
             self.wfile.write(body)
 
         def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
-            self.answer(*((SPEECH.read_bytes(), "audio/wav") if self.path == "/speech" else (page(browser), "text/html")))
+            self.answer(
+                *((SPEECH.read_bytes(), "audio/wav") if self.path == "/speech" else (page(browser), "text/html"))
+            )
 
         def do_POST(self) -> None:  # noqa: N802
             body = self.rfile.read(int(self.headers["Content-Length"]))
