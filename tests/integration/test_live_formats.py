@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
+from typing import cast
 
 import av
 import numpy as np
 import pytest
+from av.audio.stream import AudioStream
 
 from integration.clients import Talker, audio_stream, pieces
 from integration.observe import Message, session_events
@@ -31,20 +33,23 @@ def rtp(packets: list[bytes], step: int, first_seq: int = 65_530) -> Iterator[by
         yield struct.pack("!BBHII", 0x80, 111, first_seq + number & 0xFFFF, number * step & 0xFFFFFFFF, 7) + payload
 
 
-def pcm_as(law: str, pcm: bytes) -> bytes:
-    """G.711 at 8 kHz, as FFmpeg makes it."""
-    with av.open(io.BytesIO(), "w", format="mulaw" if law == "mulaw" else "alaw") as out:
-        stream = out.add_stream(f"pcm_{law}", rate=8_000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.frombuffer(pcm, "<i2")[None, :], "s16", "mono")
+def g711(law: str, pcm: bytes, sample_rate: int) -> bytes:
+    """As FFmpeg makes it."""
+    with av.open(io.BytesIO(), "w", format=law) as out:
+        stream = cast(AudioStream, out.add_stream(f"pcm_{law}", rate=sample_rate, layout="mono"))
+        frame = av.AudioFrame.from_ndarray(np.frombuffer(pcm, "<i2")[None, :].astype(np.int16), "s16", "mono")
         frame.sample_rate = 16_000
-        resampler = av.AudioResampler("s16", "mono", 8_000)
+        resampler = av.AudioResampler("s16", "mono", sample_rate)
         frames = [*resampler.resample(frame), *resampler.resample(None)]
         return b"".join(bytes(packet) for part in [*frames, None] for packet in stream.encode(part))
 
 
-async def stream_words(server: ServerProcess, codec: str, messages: list[bytes], **join: object) -> tuple[str, Message]:
+async def stream_words(
+    server: ServerProcess, codec: str, messages: list[bytes], *, rate: int | None = None, framing: str = "plain"
+) -> tuple[str, Message]:
     async with audio_stream(server.url) as stream:
-        joined = await stream.join(format={"codec": codec}, **join)
+        wanted = {"codec": codec} if rate is None else {"codec": codec, "sampleRate": rate}
+        joined = await stream.join(format=wanted, framing=framing)
         assert joined["format"]["codec"] == codec
         for message in messages:
             await stream.websocket.send_bytes(message)
@@ -84,10 +89,16 @@ async def test_a_container_in_pieces(hearing: ServerProcess, codec: str, kind: K
 @pytest.mark.parametrize("law", ["mulaw", "alaw"])
 @pytest.mark.parametrize("framing", ["plain", "rtp"])
 async def test_g711(hearing: ServerProcess, law: str, framing: str) -> None:
-    parts = list(pieces(pcm_as(law, speech("go-forward")), 160))
-    messages = list(rtp(parts, 160)) if framing == "rtp" else parts
-    text, left = await stream_words(hearing, law, messages, framing=framing)
+    parts = list(pieces(g711(law, speech("go-forward"), 16_000), 320))
+    messages = list(rtp(parts, 320)) if framing == "rtp" else parts
+    text, left = await stream_words(hearing, law, messages, rate=16_000, framing=framing)
     assert text == WORDS
+    assert left["duration"] == pytest.approx(SECONDS, abs=0.05)
+
+
+async def test_g711_of_a_telephone_has_the_rate_of_one_unless_said(hearing: ServerProcess) -> None:
+    text, left = await stream_words(hearing, "mulaw", list(pieces(g711("mulaw", speech("go-forward"), 8_000), 160)))
+    assert text.startswith("go forward")  # the rest needs what a telephone leaves out
     assert left["duration"] == pytest.approx(SECONDS, abs=0.05)
 
 
@@ -118,7 +129,7 @@ async def test_a_stream_joined_in_the_middle_is_heard_from_there(hearing: Server
 @pytest.mark.parametrize(
     ("codec", "junk", "code", "says"),
     [
-        ("opus", b"", "bad_audio", "empty"),
+        ("opus", b"", "bad_audio", "at least one byte"),
         ("opus", b"\x7b\x00", "bad_audio", "byte 1"),
         ("webm", b"RIFF" + bytes(4_000), "bad_audio", "WebM"),
         ("ogg", b"\x1a\x45\xdf\xa3" + bytes(4_000), "bad_audio", "Ogg"),
@@ -157,7 +168,7 @@ async def test_a_container_cannot_come_in_rtp(hearing: ServerProcess) -> None:
 
 async def test_minutes_of_audio_in_one_message_hold_up_nobody() -> None:
     """So few bytes may hold so much audio that a message may hold more than may come at once."""
-    minutes = encode(sine(200, 150, dbfs=-60), "ogg-opus")
+    minutes = encode(sine(200, 75, dbfs=-60), "ogg-opus")
     with start_server(*SCRIPTED) as server:
         await _greedy(server, minutes)
 
@@ -170,8 +181,8 @@ async def _greedy(server: ServerProcess, minutes: bytes) -> None:
         await greedy.websocket.send_bytes(b"more")
         refusal = await greedy.wait("error")
         assert refusal["code"] == "rate_limited"
-        assert refusal["retryAfter"] > 10
+        assert refusal["retryAfter"] > 2
         await other.audio(bytes(32_000 * 3))
         assert (await other.leave())["duration"] == pytest.approx(3.0)
         left = await greedy.leave()
-    assert left["duration"] == pytest.approx(150, abs=0.1)
+    assert left["duration"] == pytest.approx(75, abs=0.1)
