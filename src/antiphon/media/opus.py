@@ -7,8 +7,8 @@
 320
 
 Samples are int16 or float32 (-1.0 to 1.0), interleaved where there are two channels, in anything that has the buffer
-protocol; results are one-dimensional NumPy arrays. Wrong settings and sizes raise ``ValueError`` and name the right ones;
-malformed packets raise :class:`~antiphon.errors.BadAudio` and name the byte.
+protocol; results are one-dimensional NumPy arrays. Wrong settings and sizes raise ``ValueError`` and name the right
+ones; malformed packets raise :class:`~antiphon.errors.BadAudio` and name the byte.
 """
 
 from __future__ import annotations
@@ -85,16 +85,16 @@ class OpusEncoderConfig:
     """Send next to nothing while nobody speaks (discontinuous transmission)."""
 
     fec: bool = True
-    """Let each packet carry a coarse copy of the speech of the one before (in-band forward error correction), as long as
-    ``expected_loss`` isn't 0.
+    """Let each packet carry a coarse copy of the speech of the one before (in-band forward error correction), as long
+    as ``expected_loss`` isn't 0.
 
     Only SILK can. With ``restricted_lowdelay`` and with frames under 10 ms it is accepted but without effect: no packet
     carries it, and :attr:`OpusEncoder.fec` is False. ``dred_ms`` protects there as well.
     """
 
     expected_loss: int = 5
-    """Percent of packets reckoned to be lost, 0 to 100: how much FEC and DRED there is, and how little frames depend upon
-    each other."""
+    """Percent of packets reckoned to be lost, 0 to 100: how much FEC and DRED there is, and how little frames depend
+    upon each other."""
 
     vbr: bool = True
     """Let the size of packets follow the signal; otherwise all are of one size."""
@@ -106,8 +106,8 @@ class OpusEncoderConfig:
     """Milliseconds of audio in a packet: 2.5, 5, 10, 20, 40 or 60."""
 
     dred_ms: int = 0
-    """Milliseconds before its own frame that each packet describes once more (deep redundancy, DRED), 0 to 1040 in steps
-    of 10. Needs ``expected_loss``, and a bitrate of some 24000 or more."""
+    """Milliseconds before its own frame that each packet describes once more (deep redundancy, DRED), 0 to 1040 in
+    steps of 10. Needs ``expected_loss``, and a bitrate of some 24000 or more."""
 
     def __post_init__(self) -> None:
         self.encoder()
@@ -135,8 +135,8 @@ VOICE_LOW_LATENCY = OpusEncoderConfig(
     expected_loss=10,
     vbr=False,
 )
-"""Wide band at 64 kbit/s with restricted low delay, medium complexity, constant rate, 10 % loss expected. Its FEC is without
-effect, see :attr:`OpusEncoderConfig.fec`; the expected loss still makes frames depend less upon each other."""
+"""Wide band at 64 kbit/s with restricted low delay, medium complexity, constant rate, 10 % loss expected. Its FEC is
+without effect, see :attr:`OpusEncoderConfig.fec`; the expected loss still makes frames depend less upon each other."""
 
 VOICE_LOW_BANDWIDTH = OpusEncoderConfig(sample_rate=8_000, bitrate=32_000, fec=False, expected_loss=0)
 """Narrow band at 32 kbit/s and highest complexity, DTX, unconstrained VBR, no protection from loss."""
