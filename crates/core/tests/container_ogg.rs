@@ -1,5 +1,7 @@
 //! Ogg Opus: what is read of real, damaged, joined and chained streams, and what is written.
 
+#![allow(clippy::unwrap_used)]
+
 mod container_kit;
 
 use antiphon_core::Error;

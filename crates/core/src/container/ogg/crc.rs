@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn eight_bytes_a_step_come_to_the_same_as_one_bit_a_step() {
-        let bytes: Vec<u8> = (0..1_000_u32).map(|i| (i * i >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..1_000_u32).map(|i| ((i * i) >> 3) as u8).collect();
         for length in [0, 1, 7, 8, 9, 63, 1_000] {
             let mut slow = 0_u32;
             for &byte in &bytes[..length] {

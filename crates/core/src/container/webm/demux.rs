@@ -19,7 +19,7 @@ const MAX_INFO: u64 = 64 << 10;
 const MAX_TRACKS: u64 = 1 << 20;
 const MAX_BLOCK: u64 = 256 << 10;
 /// Largest element that is passed over without being kept; what claims to be larger is damage.
-const MAX_SKIP: u64 = 256 << 20;
+const MAX_SKIP: u64 = 64 << 20;
 const MILLISECOND: u64 = 1_000_000;
 
 /// Demuxer of WebM and Matroska: bytes in any pieces become Opus packets.
@@ -157,11 +157,11 @@ impl WebmDemuxer {
         Step::Again
     }
 
-    /// Look for the next cluster or header.
+    /// Look for the next cluster, header or list of tracks.
     fn search(&mut self) -> Next {
         let Some((start, reason)) = self.lost else { return Step::Again };
         let rest = self.input.rest();
-        let next = rest.iter().position(|&byte| byte == 0x1A || byte == 0x1F).unwrap_or(rest.len());
+        let next = rest.iter().position(|byte| matches!(byte, 0x1A | 0x1F | 0x16)).unwrap_or(rest.len());
         let passed = self.input.at() + next as u64 - start;
         if passed > MAX_SEARCH {
             return self.fail(start, format!("no WebM cluster in {MAX_SEARCH} bytes"));
@@ -209,14 +209,13 @@ impl WebmDemuxer {
                 self.pass(element)
             }
             (_, id::VOID | id::CRC) => self.pass(element),
-            // Elements that are not known yet have IDs of four bytes here; anything shorter is a stray byte.
-            (Level::Segment, 0x1000_0000..) => self.pass(element),
             (Level::Cluster, id::TIMESTAMP) => self.whole(element, 8, Self::timestamp),
             (Level::Cluster, id::SIMPLE_BLOCK) => self.simple_block(element),
             (Level::Cluster, id::BLOCK_GROUP) => self.whole(element, MAX_BLOCK, Self::block_group),
             (Level::Cluster, id::POSITION | id::PREV_SIZE | id::SILENT_TRACKS | id::ENCRYPTED_BLOCK) => {
                 self.pass(element)
             }
+            // To believe the size of what is not known could mean to pass over all that follows.
             _ => self.lose("an element that does not belong here"),
         }
     }
@@ -337,6 +336,7 @@ impl WebmDemuxer {
             };
         };
         match &self.track {
+            Some(track) if !track.knows(head.track) => self.lose("a block of an unknown track"),
             Some(track) if track.number != head.track => self.pass(element),
             // Of a stream that was joined in the middle, frames that stand alone may be audio.
             None if !head.keyframe => self.pass(element),
@@ -390,7 +390,9 @@ impl WebmDemuxer {
             }
             let first = frames.first().map_or(&[][..], |range| &rest[frame(range)]);
             let assumed = self.given.clone().unwrap_or_else(|| OpusHead::assumed(first));
-            self.announce(Track { number: head.track, head: assumed, at: self.input.at(), delay: 0 }, true);
+            // Tracks are numbered from one in all that is seen live.
+            let all = (1..=8).collect();
+            self.announce(Track { number: head.track, head: assumed, at: self.input.at(), delay: 0, all }, true);
         }
         let Some(delay) = self.track.as_ref().filter(|track| track.number == head.track).map(|track| track.delay)
         else {
@@ -459,9 +461,9 @@ fn restart(bytes: &[u8]) -> bool {
     matches!(landmark(bytes), Read::Whole(id::EBML))
 }
 
-/// Whether a cluster or a header begins here: an ID, a size that is possible, and an ID that may come first in it.
+/// Whether a cluster, a header or a list of tracks begins here: an ID, a size that is possible, and an ID that may come first in it.
 fn landmark(bytes: &[u8]) -> Read<u32> {
-    for id in [id::EBML, id::CLUSTER] {
+    for id in [id::EBML, id::CLUSTER, id::TRACKS] {
         let id = id.to_be_bytes();
         let known = bytes.len().min(id.len());
         if bytes[..known] == id[..known] {
@@ -479,9 +481,12 @@ fn landmark(bytes: &[u8]) -> Read<u32> {
 fn first_child(bytes: &[u8]) -> Read<u32> {
     let Read::Whole(Element { id, size, header }) = Element::read(bytes) else { return Read::No };
     let Some(&child) = bytes.get(header) else { return Read::Part };
-    let possible = match id {
-        id::EBML => size.is_some_and(|size| size <= MAX_EBML) && matches!(child, 0x42 | 0xEC | 0xBF),
-        _ => matches!(u32::from(child), id::TIMESTAMP | id::VOID | id::CRC | id::POSITION | id::PREV_SIZE),
+    let possible = match (id, child.into()) {
+        (_, id::VOID | id::CRC) => true,
+        // All children of this one have IDs that begin so.
+        (id::EBML, child) => size.is_some_and(|size| size <= MAX_EBML) && child == id::DOC_TYPE >> 8,
+        (id::TRACKS, child) => child == id::TRACK_ENTRY,
+        (_, child) => matches!(child, id::TIMESTAMP | id::POSITION | id::PREV_SIZE),
     };
     if possible { Read::Whole(id) } else { Read::No }
 }

@@ -14,11 +14,22 @@ pub(super) struct Track {
     pub(super) at: u64,
     /// Samples that every block's time is to be lessened by.
     pub(super) delay: i64,
+    /// Numbers of all tracks, as far as they are known.
+    pub(super) all: Vec<u64>,
+}
+
+impl Track {
+    /// Whether a block of this track number can be part of the stream.
+    pub(super) fn knows(&self, number: u64) -> bool {
+        number == self.number || self.all.contains(&number)
+    }
 }
 
 const AUDIO: u64 = 2;
 /// Tracks that an error names.
 const MAX_NAMED: usize = 8;
+/// Tracks that are remembered.
+const MAX_TRACKS: usize = 64;
 
 #[derive(Default)]
 struct Entry<'a> {
@@ -37,17 +48,17 @@ struct Entry<'a> {
 /// # Errors
 /// [`Error::Malformed`], which names what the tracks are where none is Opus.
 pub(super) fn choose(content: &[u8], at: u64) -> Result<Track> {
-    let mut others = Vec::new();
-    for entry in Children::of(content).filter(|child| child.id == id::TRACK_ENTRY) {
-        let (start, entry) = (at + entry.at as u64, Entry::parse(entry.content));
-        if entry.kind == AUDIO && entry.codec == b"A_OPUS" {
-            return entry.track(start);
-        }
-        if others.len() < MAX_NAMED {
-            others.push(String::from_utf8_lossy(&entry.codec[..entry.codec.len().min(40)]).into_owned());
-        }
+    let entries = || {
+        let tracks = Children::of(content).filter(|child| child.id == id::TRACK_ENTRY);
+        tracks.map(|child| (at + child.at as u64, Entry::parse(child.content)))
+    };
+    if let Some((start, entry)) = entries().find(|(_, entry)| entry.kind == AUDIO && entry.codec == b"A_OPUS") {
+        let all = entries().map(|(_, other)| other.number).take(MAX_TRACKS).collect();
+        return entry.track(start, all);
     }
-    let carried = if others.is_empty() { "no track".into() } else { others.join(", ") };
+    let name = |codec: &[u8]| String::from_utf8_lossy(&codec[..codec.len().min(40)]).into_owned();
+    let names: Vec<_> = entries().take(MAX_NAMED).map(|(_, entry)| name(entry.codec)).collect();
+    let carried = if names.is_empty() { "no track".into() } else { names.join(", ") };
     Err(Error::malformed(at, format!("the stream carries {carried}; an audio track of A_OPUS is needed")))
 }
 
@@ -83,7 +94,7 @@ impl<'a> Entry<'a> {
         }
     }
 
-    fn track(self, at: u64) -> Result<Track> {
+    fn track(self, at: u64, all: Vec<u64>) -> Result<Track> {
         if self.encoded {
             return Err(Error::malformed(at, "the Opus track is compressed or encrypted (ContentEncodings)"));
         }
@@ -101,7 +112,7 @@ impl<'a> Entry<'a> {
         let delay = (u128::from(self.delay) * u128::from(CLOCK) + 500_000_000) / 1_000_000_000;
         // A second is far more than any encoder looks ahead: what is beyond is no delay.
         let delay = i64::try_from(delay).ok().filter(|&delay| delay <= i64::from(CLOCK)).unwrap_or_default();
-        Ok(Track { number: self.number, head, at: head_at, delay })
+        Ok(Track { number: self.number, head, at: head_at, delay, all })
     }
 
     /// A head made from the track's own entries, where it has no `CodecPrivate`.
