@@ -120,9 +120,9 @@ pub struct MeterConfig {
 }
 
 impl Default for MeterConfig {
-    /// 10 ms up, 300 ms down, the peak falling 20 dB in 1.7 s (IEC 60268-10, type I).
+    /// 10 ms up, 300 ms down, the peak falling by 20 dB in 1.7 s, as IEC 60268-10 has it for meters of type I.
     fn default() -> Self {
-        Self { sample_rate: 16_000, attack: 0.01, release: 0.3, peak_fall: 20.0 / 1.7 }
+        Self { sample_rate: 16_000, attack: 0.01, release: 0.3, peak_fall: 11.76 }
     }
 }
 
@@ -261,6 +261,7 @@ fn power_db(power: f64) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use proptest::prelude::*;
 

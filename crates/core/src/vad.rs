@@ -1,14 +1,15 @@
 //! Voice activity: how likely each 16 ms of a stream hold speech, and a flag that neither flickers nor cuts words off.
 //!
 //! `earshot`, a small recurrent network over 40 mel bands, judges; docs/benchmarks/signal.md has it beside WebRTC's
-//! detector.
+//! detector. It hears 16 kHz. Higher rates are resampled; lower ones are interpolated linearly, whose images fill the band
+//! above: a band that is empty, as no microphone leaves it, makes the network take noise for speech.
 
 use earshot::Detector;
 
 use crate::resample::Resampler;
 use crate::{Error, Result};
 
-/// Hz at which the network hears; other rates are resampled.
+/// Hz at which the network hears.
 pub const DETECTOR_RATE: u32 = 16_000;
 /// Samples at [`DETECTOR_RATE`] for which there is one probability.
 pub const FRAME_SAMPLES: usize = 256;
@@ -32,9 +33,10 @@ pub struct VadConfig {
 }
 
 impl Default for VadConfig {
-    /// Rises after three frames of speech, falls after 0.3 s of silence.
+    /// Rises after three frames of speech, falls after 0.3 s of silence. Noise alone, even as loud as speech, stays below
+    /// these thresholds; other voices do not.
     fn default() -> Self {
-        Self { sample_rate: DETECTOR_RATE, threshold: 0.5, release_threshold: 0.35, onset: 0.048, hangover: 0.3 }
+        Self { sample_rate: DETECTOR_RATE, threshold: 0.6, release_threshold: 0.55, onset: 0.048, hangover: 0.3 }
     }
 }
 
@@ -49,11 +51,27 @@ pub struct VoiceActivity {
 
 /// Detects speech in a stream of one channel, in pieces of any size.
 pub struct VoiceActivityDetector {
-    resampler: Resampler,
+    sample_rate: u32,
+    source: Source,
     judge: Judge,
 }
 
-/// All behind the resampler.
+/// Brings the stream to the detector's rate.
+enum Source {
+    Resampled(Box<Resampler>),
+    Stretched(Stretch),
+}
+
+/// Linear interpolation from a lower rate.
+struct Stretch {
+    rate: u32,
+    /// Where the next sample out lies behind `last`, in units of 1 / [`DETECTOR_RATE`] of the distance to the next one.
+    phase: u32,
+    last: f32,
+    out: Vec<f32>,
+}
+
+/// All behind the source.
 struct Judge {
     detector: Box<Detector>,
     frame: [f32; FRAME_SAMPLES],
@@ -87,8 +105,15 @@ impl VoiceActivityDetector {
         }
         // One frame of evidence at least; float fuzz must not ask for one more than that.
         let frames = |seconds: f64| ((seconds / FRAME_SECONDS - 1e-6).ceil() as u32).max(1);
+        let resampler = Resampler::new(config.sample_rate, DETECTOR_RATE, 1)?;
+        let source = if config.sample_rate < DETECTOR_RATE {
+            Source::Stretched(Stretch::new(config.sample_rate))
+        } else {
+            Source::Resampled(Box::new(resampler))
+        };
         Ok(Self {
-            resampler: Resampler::new(config.sample_rate, DETECTOR_RATE, 1)?,
+            sample_rate: config.sample_rate,
+            source,
             judge: Judge {
                 detector: Box::default(),
                 frame: [0.0; FRAME_SAMPLES],
@@ -105,7 +130,7 @@ impl VoiceActivityDetector {
 
     /// Hz of what is pushed.
     pub fn sample_rate(&self) -> u32 {
-        self.resampler.from_rate()
+        self.sample_rate
     }
 
     /// What it says of the last whole frame; before the first, probability 0.
@@ -114,42 +139,73 @@ impl VoiceActivityDetector {
     }
 
     /// Hear the next samples, in −1.0 to 1.0; `each` is told of every frame that they complete.
-    pub fn push(&mut self, samples: &[f32], mut each: impl FnMut(VoiceActivity)) -> VoiceActivity {
-        let Self { resampler, judge } = self;
-        resampler.run(
-            samples.len(),
-            |at, block| {
-                for (sample, value) in block.iter_mut().zip(&samples[at..]) {
-                    *sample = if value.is_nan() { 0.0 } else { value.clamp(-1.0, 1.0) };
-                }
-            },
-            |ready| judge.hear(ready, &mut each),
-        );
-        self.judge.now
+    pub fn push(&mut self, samples: &[f32], each: impl FnMut(VoiceActivity)) -> VoiceActivity {
+        self.hear(samples, |x| if x.is_nan() { 0.0 } else { x.clamp(-1.0, 1.0) }, each)
     }
 
     /// As [`push`](Self::push), with 16-bit samples.
-    pub fn push_i16(&mut self, samples: &[i16], mut each: impl FnMut(VoiceActivity)) -> VoiceActivity {
-        let Self { resampler, judge } = self;
-        resampler.run(
-            samples.len(),
-            |at, block| {
-                for (sample, value) in block.iter_mut().zip(&samples[at..]) {
-                    *sample = f32::from(*value) * (1.0 / 32_768.0);
+    pub fn push_i16(&mut self, samples: &[i16], each: impl FnMut(VoiceActivity)) -> VoiceActivity {
+        self.hear(samples, |x| f32::from(x) * (1.0 / 32_768.0), each)
+    }
+
+    fn hear<T: Copy>(
+        &mut self,
+        samples: &[T],
+        value: impl Fn(T) -> f32,
+        mut each: impl FnMut(VoiceActivity),
+    ) -> VoiceActivity {
+        let Self { source, judge, .. } = self;
+        match source {
+            Source::Resampled(resampler) => resampler.run(
+                samples.len(),
+                |at, block| {
+                    for (place, sample) in block.iter_mut().zip(&samples[at..]) {
+                        *place = value(*sample);
+                    }
+                },
+                |ready| judge.hear(ready, &mut each),
+            ),
+            Source::Stretched(stretch) => {
+                for piece in samples.chunks(Stretch::PIECE) {
+                    judge.hear(stretch.push(piece.iter().map(|sample| value(*sample))), &mut each);
                 }
-            },
-            |ready| judge.hear(ready, &mut each),
-        );
+            }
+        }
         self.judge.now
     }
 
     /// Back to the start of a stream.
     pub fn reset(&mut self) {
-        self.resampler.reset();
+        match &mut self.source {
+            Source::Resampled(resampler) => resampler.reset(),
+            Source::Stretched(stretch) => *stretch = Stretch::new(self.sample_rate),
+        }
         self.judge.detector.reset();
         self.judge.filled = 0;
         self.judge.against = 0;
         self.judge.now = VoiceActivity::default();
+    }
+}
+
+impl Stretch {
+    const PIECE: usize = 512;
+
+    fn new(rate: u32) -> Self {
+        Self { rate, phase: DETECTOR_RATE, last: 0.0, out: Vec::new() }
+    }
+
+    fn push(&mut self, samples: impl Iterator<Item = f32>) -> &[f32] {
+        const STEP: f32 = 1.0 / DETECTOR_RATE as f32;
+        self.out.clear();
+        for sample in samples {
+            while self.phase < DETECTOR_RATE {
+                self.out.push(self.last + (sample - self.last) * (self.phase as f32 * STEP));
+                self.phase += self.rate;
+            }
+            self.phase -= DETECTOR_RATE;
+            self.last = sample;
+        }
+        &self.out
     }
 }
 
@@ -187,6 +243,7 @@ impl Judge {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::path::Path;
 
@@ -243,7 +300,7 @@ mod tests {
     fn every_rate_hears_the_same_stretches() {
         let samples = speech("two-utterances.wav");
         let expected = runs(&flags(&mut detector(16_000), &samples));
-        for rate in [8_000, 24_000, 44_100, 48_000] {
+        for rate in [8_000, 11_025, 12_000, 24_000, 44_100, 48_000] {
             let mut resampler = Resampler::new(16_000, rate, 1).unwrap();
             let mut other = Vec::new();
             resampler.push_i16(&samples, &mut other).unwrap();
@@ -295,10 +352,31 @@ mod tests {
         let refused = |config: VadConfig| VoiceActivityDetector::new(&config).err().unwrap().to_string();
         assert!(refused(VadConfig { sample_rate: 10, ..VadConfig::default() }).contains("1000"));
         assert!(refused(VadConfig { threshold: 1.5, ..VadConfig::default() }).contains("threshold"));
-        assert!(refused(VadConfig { release_threshold: 0.6, ..VadConfig::default() }).contains("0.6"));
+        assert!(refused(VadConfig { release_threshold: 0.61, ..VadConfig::default() }).contains("0.61"));
         assert!(refused(VadConfig { threshold: f32::NAN, ..VadConfig::default() }).contains("NaN"));
         assert!(refused(VadConfig { onset: -1.0, ..VadConfig::default() }).contains("onset"));
         assert!(refused(VadConfig { hangover: f64::INFINITY, ..VadConfig::default() }).contains("hangover"));
+    }
+
+    #[test]
+    fn noise_alone_is_no_speech_at_any_rate() {
+        for rate in [8_000, 16_000, 48_000] {
+            for scale in [0.003, 0.03, 0.1] {
+                let mut state = 1_u32;
+                let noise: Vec<f32> = (0..4 * rate)
+                    .map(|_| {
+                        state ^= state << 13;
+                        state ^= state >> 17;
+                        state ^= state << 5;
+                        (state as f32 / u32::MAX as f32 - 0.5) * scale
+                    })
+                    .collect();
+                let mut flags = Vec::new();
+                detector(rate).push(&noise, |activity| flags.push(activity.active));
+                // Its sudden begin may pass for speech.
+                assert!(!flags[62..].contains(&true), "{rate} Hz, {scale}");
+            }
+        }
     }
 
     proptest! {

@@ -1,5 +1,7 @@
 //! The bitrate controller: shared vectors, and what holds whatever is measured.
 
+#![allow(clippy::unwrap_used)]
+
 use antiphon_core::bitrate::{BitrateConfig, BitrateController, Decision, NetworkCondition, Observation, TABLE};
 use proptest::prelude::*;
 use serde_json::Value;

@@ -7,6 +7,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<BitrateController>()
 }
 
+/// The state machine behind antiphon.media.bitrate.AdaptiveBitrateController, which documents it.
 #[pyclass(module = "antiphon._native")]
 pub struct BitrateController {
     inner: bitrate::BitrateController,
@@ -47,6 +48,8 @@ impl BitrateController {
         Ok(Self { inner: bitrate::BitrateController::new(&config).map_err(to_python)? })
     }
 
+    /// Take what was measured; returns the condition's name, bits a second, percent of expected loss, and whether the
+    /// bitrate changed.
     fn update(
         &mut self,
         now: f64,
@@ -58,16 +61,19 @@ impl BitrateController {
         Ok((decision.condition.name(), decision.bitrate, decision.expected_loss, decision.changed))
     }
 
+    /// Bits a second for the encoder.
     #[getter]
     fn bitrate(&self) -> u32 {
         self.inner.bitrate()
     }
 
+    /// Name of the condition that is believed, None before the first update.
     #[getter]
     fn condition(&self) -> Option<&'static str> {
         self.inner.condition().map(bitrate::NetworkCondition::name)
     }
 
+    /// Percent of loss to tell the encoder.
     #[getter]
     fn expected_loss(&self) -> u8 {
         self.inner.expected_loss()

@@ -28,6 +28,9 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     Ok(())
 }
 
+/// Probabilities and flags.
+type Frames<'py> = (Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<bool>>);
+
 /// A numpy array of samples.
 enum Samples<'py> {
     Float(PyReadonlyArrayDyn<'py, f32>),
@@ -77,6 +80,19 @@ impl<T> Owned<T> {
     }
 }
 
+/// A stream at one sample rate in, at another out.
+///
+/// The first sample out stands for the first one in; a whole stream, flushed, is ``frames * to_rate / from_rate`` long,
+/// rounded. The result does not depend on how the input is cut. The low-pass filter has linear phase, is flat to 92 % of
+/// the lower Nyquist frequency and 104 dB down from there on.
+///
+/// Args:
+///     from_rate: Hz, 1000 to 768000.
+///     to_rate: Hz, the same.
+///     channels: 1 to 32, interleaved.
+///
+/// Raises:
+///     ValueError: A rate or a number of channels that is not taken.
 #[pyclass(module = "antiphon._native")]
 pub struct Resampler {
     inner: Owned<resample::Resampler>,
@@ -86,6 +102,7 @@ pub struct Resampler {
     to_rate: u32,
     #[pyo3(get)]
     channels: usize,
+    /// The most samples, per channel and at ``to_rate``, by which the output may lag behind the input.
     #[pyo3(get)]
     latency_samples: usize,
     floats: Vec<f32>,
@@ -109,6 +126,14 @@ impl Resampler {
         })
     }
 
+    /// Convert the next samples: float32 in -1.0 to 1.0, or int16; the result has the same type and number of dimensions.
+    ///
+    /// Args:
+    ///     samples: Shape (samples,), interleaved, or (frames, channels); contiguous.
+    ///
+    /// Raises:
+    ///     BadAudio: The samples end within a frame.
+    ///     ValueError: Another shape, or not contiguous.
     fn push<'py>(&mut self, py: Python<'py>, samples: Samples<'py>) -> PyResult<Bound<'py, PyAny>> {
         let (inner, channels) = (self.inner.get(), self.channels);
         match samples {
@@ -127,18 +152,21 @@ impl Resampler {
         }
     }
 
+    /// End a stream of float32: what the filter still holds, interleaved. The next push begins a new stream.
     fn flush<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyArray1<f32>> {
         self.floats.clear();
         self.inner.get().flush(&mut self.floats);
         PyArray1::from_slice(py, &self.floats)
     }
 
+    /// End a stream of int16, as flush does.
     fn flush_int16<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyArray1<i16>> {
         self.ints.clear();
         self.inner.get().flush_i16(&mut self.ints);
         PyArray1::from_slice(py, &self.ints)
     }
 
+    /// Forget the stream without asking for its end.
     fn reset(&mut self) {
         self.inner.get().reset();
     }
@@ -170,6 +198,15 @@ fn shaped<'py, T: Element + Copy>(
     Ok(if dimensions == 2 { flat.reshape([out.len() / channels, channels])?.into_any() } else { flat.into_any() })
 }
 
+/// Interleaved s16le at any rate in, mono s16le at another out; channels are averaged.
+///
+/// Args:
+///     from_rate: Hz, 1000 to 768000.
+///     channels: 1 to 32.
+///     to_rate: Hz, 1000 to 768000.
+///
+/// Raises:
+///     ValueError: A rate or a number of channels that is not taken.
 #[pyclass(module = "antiphon._native")]
 pub struct PcmConverter {
     inner: Owned<resample::PcmConverter>,
@@ -186,6 +223,10 @@ impl PcmConverter {
         Ok(Self { latency_samples: inner.latency_samples(), inner: Owned::new(inner), out: Vec::new() })
     }
 
+    /// Convert the next bytes, whole sample frames.
+    ///
+    /// Raises:
+    ///     BadAudio: They end within a sample frame; nothing was taken.
     fn convert<'py>(&mut self, py: Python<'py>, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
         let (data, inner, out) = (bytes(data)?, self.inner.get(), &mut self.out);
         out.clear();
@@ -193,6 +234,7 @@ impl PcmConverter {
         Ok(PyBytes::new(py, out))
     }
 
+    /// End the stream: what the filter still holds. The next bytes begin a new one.
     fn flush<'py>(&mut self, py: Python<'py>) -> Bound<'py, PyBytes> {
         self.out.clear();
         self.inner.get().flush(&mut self.out);
@@ -200,6 +242,10 @@ impl PcmConverter {
     }
 }
 
+/// What a run of samples measures.
+///
+/// Levels are in dBFS with a full-scale square wave at 0 and a full-scale sine at -3.01, which is dBov in ITU-T G.100.1;
+/// AES17 puts the sine at 0. Silence is -inf.
 #[pyclass(module = "antiphon._native", frozen, get_all)]
 pub struct Level {
     rms_dbfs: f64,
@@ -210,6 +256,7 @@ pub struct Level {
 
 #[pymethods]
 impl Level {
+    /// The RMS as a level of RFC 6464: 0 (loudest) to 127 (silence), in -dBov.
     #[getter]
     fn audio_level(&self) -> u8 {
         level::audio_level(self.rms_dbfs)
@@ -234,6 +281,13 @@ impl From<Measure> for Level {
     }
 }
 
+/// Measure samples at once.
+///
+/// Args:
+///     samples: float32 in -1.0 to 1.0 or int16, of any contiguous shape, or bytes of s16le.
+///
+/// Raises:
+///     BadAudio: An odd number of bytes.
 #[pyfunction]
 fn measure_level(py: Python<'_>, samples: &Bound<'_, PyAny>) -> PyResult<Level> {
     if let Ok(pcm) = samples.cast::<PyBytes>() {
@@ -252,16 +306,31 @@ fn measure_level(py: Python<'_>, samples: &Bound<'_, PyAny>) -> PyResult<Level> 
     })
 }
 
+/// The level that RFC 6464 puts into a header, 0 (loudest) to 127 (silence), for an RMS in dBFS.
 #[pyfunction]
 fn audio_level(rms_dbfs: f64) -> u8 {
     level::audio_level(rms_dbfs)
 }
 
+/// The RMS in dBFS of a level of RFC 6464.
+///
+/// Raises:
+///     ValueError: Above 127.
 #[pyfunction]
 fn audio_level_dbfs(level: u8) -> PyResult<f64> {
     level::audio_level_dbfs(level).map_err(to_python)
 }
 
+/// Follows the level of one channel, in pieces of any size; the scale is that of Level.
+///
+/// Args:
+///     sample_rate: Hz, 1000 to 768000.
+///     attack: Seconds in which a step upwards comes to 63 % of its power.
+///     release: Seconds in which a step downwards has fallen to 37 % of its power.
+///     peak_fall: dB a second by which the held peak falls.
+///
+/// Raises:
+///     ValueError: A rate, time or fall that makes no sense.
 #[pyclass(module = "antiphon._native")]
 pub struct LevelMeter {
     inner: level::LevelMeter,
@@ -270,12 +339,13 @@ pub struct LevelMeter {
 #[pymethods]
 impl LevelMeter {
     #[new]
-    #[pyo3(signature = (sample_rate=16_000, *, attack=0.01, release=0.3, peak_fall=20.0 / 1.7))]
+    #[pyo3(signature = (sample_rate=16_000, *, attack=0.01, release=0.3, peak_fall=11.76))]
     fn new(sample_rate: u32, attack: f64, release: f64, peak_fall: f64) -> PyResult<Self> {
         let config = MeterConfig { sample_rate, attack, release, peak_fall };
         Ok(Self { inner: level::LevelMeter::new(&config).map_err(to_python)? })
     }
 
+    /// Take the next samples, shape (samples,), float32 or int16; returns what they measure alone.
     fn push(&mut self, py: Python<'_>, samples: Samples<'_>) -> PyResult<Level> {
         let inner = &mut self.inner;
         Ok(match samples {
@@ -290,26 +360,31 @@ impl LevelMeter {
         })
     }
 
+    /// The smoothed RMS in dBFS, renewed every 10 ms of audio.
     #[getter]
     fn rms_dbfs(&self) -> f64 {
         self.inner.rms_dbfs()
     }
 
+    /// The held peak in dBFS.
     #[getter]
     fn peak_dbfs(&self) -> f64 {
         self.inner.peak_dbfs()
     }
 
+    /// The smoothed RMS as a level of RFC 6464.
     #[getter]
     fn audio_level(&self) -> u8 {
         self.inner.audio_level()
     }
 
+    /// Samples at full scale since the start.
     #[getter]
     fn clipped(&self) -> u64 {
         self.inner.clipped()
     }
 
+    /// Back to silence, and the count of clipped samples to zero.
     fn reset(&mut self) {
         self.inner.reset();
     }
@@ -329,6 +404,7 @@ fn channel<'a, T: Element>(array: &'a PyReadonlyArrayDyn<'_, T>) -> PyResult<&'a
     slice(array)
 }
 
+/// What a detector says of the last whole frame: a probability of 0 to 1, and whether somebody is speaking.
 #[pyclass(module = "antiphon._native", frozen, get_all)]
 pub struct VoiceActivity {
     probability: f32,
@@ -349,6 +425,17 @@ impl From<vad::VoiceActivity> for VoiceActivity {
     }
 }
 
+/// Detects speech in one channel, in pieces of any size, frame by frame of FRAME_SECONDS.
+///
+/// Args:
+///     sample_rate: Hz, 1000 to 768000.
+///     threshold: Probability from which a frame counts as speech while there is silence.
+///     release_threshold: Probability from which it still does while there is speech; at most threshold.
+///     onset: Seconds of speech without a pause before active becomes true.
+///     hangover: Seconds of silence before it becomes false.
+///
+/// Raises:
+///     ValueError: Thresholds outside of 0 to 1 or the wrong way round, times outside of 0 to 60, a rate not taken.
 #[pyclass(module = "antiphon._native")]
 pub struct VoiceActivityDetector {
     inner: Owned<vad::VoiceActivityDetector>,
@@ -380,22 +467,20 @@ impl VoiceActivityDetector {
 #[pymethods]
 impl VoiceActivityDetector {
     #[new]
-    #[pyo3(signature = (sample_rate=16_000, *, threshold=0.5, release_threshold=0.35, onset=0.048, hangover=0.3))]
+    #[pyo3(signature = (sample_rate=16_000, *, threshold=0.6, release_threshold=0.55, onset=0.048, hangover=0.3))]
     fn new(sample_rate: u32, threshold: f32, release_threshold: f32, onset: f64, hangover: f64) -> PyResult<Self> {
         let config = VadConfig { sample_rate, threshold, release_threshold, onset, hangover };
         let inner = vad::VoiceActivityDetector::new(&config).map_err(to_python)?;
         Ok(Self { inner: Owned::new(inner), sample_rate })
     }
 
+    /// Hear the next samples, shape (samples,), float32 in -1.0 to 1.0 or int16; returns the state after the last whole frame.
     fn push(&mut self, py: Python<'_>, samples: Samples<'_>) -> PyResult<VoiceActivity> {
         Ok(self.hear(py, &samples, |_| {})?.into())
     }
 
-    fn frames<'py>(
-        &mut self,
-        py: Python<'py>,
-        samples: Samples<'py>,
-    ) -> PyResult<(Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<bool>>)> {
+    /// Hear the next samples; returns the probability (float32) and the flag (bool) of every frame that they complete.
+    fn frames<'py>(&mut self, py: Python<'py>, samples: Samples<'py>) -> PyResult<Frames<'py>> {
         let (mut probabilities, mut flags) = (Vec::new(), Vec::new());
         self.hear(py, &samples, |activity| {
             probabilities.push(activity.probability);
@@ -404,14 +489,17 @@ impl VoiceActivityDetector {
         Ok((PyArray1::from_vec(py, probabilities), PyArray1::from_vec(py, flags)))
     }
 
+    /// Whether somebody is speaking.
     #[getter]
     fn active(&mut self) -> bool {
         self.inner.get().activity().active
     }
 
+    /// Seconds of audio for each probability.
     #[classattr]
     const FRAME_SECONDS: f64 = FRAME_SAMPLES as f64 / vad::DETECTOR_RATE as f64;
 
+    /// Back to the start of a stream.
     fn reset(&mut self) {
         self.inner.get().reset();
     }

@@ -235,4 +235,5 @@ pub(crate) fn quantise(sample: f32) -> i16 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
