@@ -1,0 +1,174 @@
+//! What the jitter buffer asks of a codec, and the codecs that need no library.
+
+use super::conceal::Concealer;
+use crate::{Error, Result};
+
+/// A decoder that can fill in for what was lost. Samples are interleaved `f32`; counts are of one channel.
+pub trait FrameDecoder {
+    /// Hertz of what comes out.
+    fn sample_rate(&self) -> u32;
+
+    /// Channels of what comes out.
+    fn channels(&self) -> usize;
+
+    /// Samples of each channel the packet will give, without decoding it.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it can't be a packet of this codec.
+    fn samples(&self, packet: &[u8]) -> Result<usize>;
+
+    /// Decodes a packet into `out`, which has room for [`Self::samples`], and says how many samples it wrote.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    fn decode(&mut self, packet: &[u8], out: &mut [f32]) -> Result<usize>;
+
+    /// Fills `out` (a multiple of 2.5 ms) with what might have followed the last packet.
+    ///
+    /// # Errors
+    /// None that input could cause.
+    fn conceal(&mut self, out: &mut [f32]) -> Result<()>;
+
+    /// Whether the packet brings error correction for the one before it.
+    fn can_recover(&self, next: &[u8]) -> bool {
+        let _ = next;
+        false
+    }
+
+    /// Fills `out`, as long as the lost packet, from the packet that follows it.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`].
+    fn recover(&mut self, next: &[u8], out: &mut [f32]) -> Result<()> {
+        let _ = next;
+        self.conceal(out)
+    }
+
+    /// Whether the packet says that the sender falls silent (discontinuous transmission).
+    fn is_pause(&self, packet: &[u8]) -> bool {
+        let _ = packet;
+        false
+    }
+
+    /// Forgets the stream.
+    fn reset(&mut self);
+}
+
+impl FrameDecoder for Box<dyn FrameDecoder + Send> {
+    fn sample_rate(&self) -> u32 {
+        (**self).sample_rate()
+    }
+    fn channels(&self) -> usize {
+        (**self).channels()
+    }
+    fn samples(&self, packet: &[u8]) -> Result<usize> {
+        (**self).samples(packet)
+    }
+    fn decode(&mut self, packet: &[u8], out: &mut [f32]) -> Result<usize> {
+        (**self).decode(packet, out)
+    }
+    fn conceal(&mut self, out: &mut [f32]) -> Result<()> {
+        (**self).conceal(out)
+    }
+    fn can_recover(&self, next: &[u8]) -> bool {
+        (**self).can_recover(next)
+    }
+    fn recover(&mut self, next: &[u8], out: &mut [f32]) -> Result<()> {
+        (**self).recover(next, out)
+    }
+    fn is_pause(&self, packet: &[u8]) -> bool {
+        (**self).is_pause(packet)
+    }
+    fn reset(&mut self) {
+        (**self).reset();
+    }
+}
+
+/// How samples stand in a PCM packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PcmFormat {
+    /// 16 bits, little-endian.
+    S16Le,
+    /// 16 bits, big-endian: L16 of RFC 3551.
+    S16Be,
+    /// IEEE 754 single precision, little-endian; what isn't finite is taken as 0.
+    F32Le,
+}
+
+impl PcmFormat {
+    fn bytes(self) -> usize {
+        match self {
+            Self::S16Le | Self::S16Be => 2,
+            Self::F32Le => 4,
+        }
+    }
+}
+
+/// Uncompressed audio, concealed by pitch repetition.
+#[derive(Debug)]
+pub struct PcmDecoder {
+    format: PcmFormat,
+    sample_rate: u32,
+    channels: usize,
+    concealer: Concealer,
+}
+
+impl PcmDecoder {
+    /// For interleaved samples of `channels` at `sample_rate` hertz.
+    pub fn new(format: PcmFormat, sample_rate: u32, channels: usize) -> Self {
+        Self { format, sample_rate, channels, concealer: Concealer::new(sample_rate, channels) }
+    }
+}
+
+impl FrameDecoder for PcmDecoder {
+    fn sample_rate(&self) -> u32 {
+        self.sample_rate
+    }
+
+    fn channels(&self) -> usize {
+        self.channels
+    }
+
+    fn samples(&self, packet: &[u8]) -> Result<usize> {
+        let frame = self.format.bytes() * self.channels;
+        if packet.is_empty() || !packet.len().is_multiple_of(frame) {
+            let whole = packet.len() - packet.len() % frame;
+            return Err(Error::malformed(whole as u64, format!("PCM must be whole frames of {frame} bytes")));
+        }
+        Ok(packet.len() / frame)
+    }
+
+    fn decode(&mut self, packet: &[u8], out: &mut [f32]) -> Result<usize> {
+        let samples = self.samples(packet)?;
+        let out = &mut out[..samples * self.channels];
+        match self.format {
+            PcmFormat::S16Le => {
+                for (sample, bytes) in out.iter_mut().zip(packet.chunks_exact(2)) {
+                    *sample = f32::from(i16::from_le_bytes([bytes[0], bytes[1]])) / 32_768.0;
+                }
+            }
+            PcmFormat::S16Be => {
+                for (sample, bytes) in out.iter_mut().zip(packet.chunks_exact(2)) {
+                    *sample = f32::from(i16::from_be_bytes([bytes[0], bytes[1]])) / 32_768.0;
+                }
+            }
+            PcmFormat::F32Le => {
+                for (sample, bytes) in out.iter_mut().zip(packet.chunks_exact(4)) {
+                    let value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+                    *sample = if value.is_finite() { value } else { 0.0 };
+                }
+            }
+        }
+        self.concealer.good(out);
+        Ok(samples)
+    }
+
+    fn conceal(&mut self, out: &mut [f32]) -> Result<()> {
+        self.concealer.conceal(out);
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.concealer.reset();
+    }
+}
