@@ -1,6 +1,9 @@
 //! What the jitter buffer asks of a codec, and the codecs that need no library.
 
 use super::conceal::Concealer;
+use super::config::check_output;
+use crate::g711::Law;
+use crate::opus;
 use crate::{Error, Result};
 
 /// A decoder that can fill in for what was lost. Samples are interleaved `f32`; counts are of one channel.
@@ -114,9 +117,13 @@ pub struct PcmDecoder {
 }
 
 impl PcmDecoder {
-    /// For interleaved samples of `channels` at `sample_rate` hertz.
-    pub fn new(format: PcmFormat, sample_rate: u32, channels: usize) -> Self {
-        Self { format, sample_rate, channels, concealer: Concealer::new(sample_rate, channels) }
+    /// For interleaved samples of `channels`, 1 or 2, at `sample_rate` hertz, one of [`SAMPLE_RATES`](super::SAMPLE_RATES).
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`], which lists what is taken.
+    pub fn new(format: PcmFormat, sample_rate: u32, channels: usize) -> Result<Self> {
+        check_output(sample_rate, channels)?;
+        Ok(Self { format, sample_rate, channels, concealer: Concealer::new(sample_rate, channels) })
     }
 }
 
@@ -170,5 +177,102 @@ impl FrameDecoder for PcmDecoder {
 
     fn reset(&mut self) {
         self.concealer.reset();
+    }
+}
+
+/// G.711, concealed by pitch repetition.
+#[derive(Debug)]
+pub struct G711Decoder {
+    law: Law,
+    concealer: Concealer,
+}
+
+impl G711Decoder {
+    /// Mono at 8 000 hertz.
+    pub fn new(law: Law) -> Self {
+        Self { law, concealer: Concealer::new(8_000, 1) }
+    }
+}
+
+impl FrameDecoder for G711Decoder {
+    fn sample_rate(&self) -> u32 {
+        8_000
+    }
+
+    fn channels(&self) -> usize {
+        1
+    }
+
+    fn samples(&self, packet: &[u8]) -> Result<usize> {
+        match packet.len() {
+            0 => Err(Error::malformed(0, "a G.711 packet has at least one byte")),
+            length => Ok(length),
+        }
+    }
+
+    fn decode(&mut self, packet: &[u8], out: &mut [f32]) -> Result<usize> {
+        let out = &mut out[..packet.len()];
+        self.law.decode_float(packet, out)?;
+        self.concealer.good(out);
+        Ok(packet.len())
+    }
+
+    fn conceal(&mut self, out: &mut [f32]) -> Result<()> {
+        self.concealer.conceal(out);
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.concealer.reset();
+    }
+}
+
+/// Opus, which conceals by itself and may carry error correction.
+pub struct OpusDecoder(opus::Decoder);
+
+impl OpusDecoder {
+    /// Over a decoder of any rate and channels.
+    pub fn new(decoder: opus::Decoder) -> Self {
+        Self(decoder)
+    }
+}
+
+impl FrameDecoder for OpusDecoder {
+    fn sample_rate(&self) -> u32 {
+        self.0.sample_rate()
+    }
+
+    fn channels(&self) -> usize {
+        self.0.channels().into()
+    }
+
+    fn samples(&self, packet: &[u8]) -> Result<usize> {
+        opus::packet_samples(packet, self.0.sample_rate())
+    }
+
+    fn decode(&mut self, packet: &[u8], out: &mut [f32]) -> Result<usize> {
+        self.0.decode_float(packet, out)
+    }
+
+    fn conceal(&mut self, out: &mut [f32]) -> Result<()> {
+        self.0.conceal_float(out)
+    }
+
+    fn can_recover(&self, next: &[u8]) -> bool {
+        opus::has_fec(next)
+    }
+
+    fn recover(&mut self, next: &[u8], out: &mut [f32]) -> Result<()> {
+        self.0.recover_float(next, out)
+    }
+
+    fn is_pause(&self, packet: &[u8]) -> bool {
+        // With DTX a frame of at most two bytes stands for those that follow it unsent (RFC 7587, section 3.1.3).
+        packet.len() <= 2
+    }
+
+    fn reset(&mut self) {
+        // Fails only for an invalid state, which safe code cannot make.
+        let _ = self.0.reset();
     }
 }

@@ -52,6 +52,17 @@ impl Fifo {
         (self.samples.len() - self.head) / self.channels
     }
 
+    /// Channels.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// The last `count` samples of each channel.
+    pub fn last(&mut self, count: usize) -> &mut [f32] {
+        let from = self.samples.len() - count * self.channels;
+        &mut self.samples[from..]
+    }
+
     /// Everything held, interleaved.
     pub fn samples(&self) -> &[f32] {
         &self.samples[self.head..]
@@ -121,6 +132,12 @@ impl Fifo {
 
     /// Adds `lag` samples at the front by repeating; `lag` is at most the reserve.
     pub fn stretch(&mut self, scale: &TimeScale, lag: usize) {
+        if self.head < lag * self.channels {
+            let (head, held) = (self.head, self.samples.len() - self.head);
+            self.samples.resize(self.reserve + held, 0.0);
+            self.samples.copy_within(head..head + held, self.reserve);
+            self.head = self.reserve;
+        }
         self.head -= lag * self.channels;
         scale.stretch(&mut self.samples[self.head..], lag);
         if let Some((_, length)) = self.runs.front_mut() {

@@ -43,6 +43,11 @@ impl Sequence {
         Some(Place { sequence: newest.sequence + step, ticks: newest.ticks + ticks })
     }
 
+    /// Whether nothing was noted yet.
+    pub fn is_new(&self) -> bool {
+        self.newest.is_none()
+    }
+
     /// Whether this sequence number was noted before.
     pub fn seen(&self, sequence: i64) -> bool {
         let Some(newest) = self.newest else { return false };
