@@ -111,6 +111,7 @@ class JitterBuffer:
         idle_ms: int = 1_000,
         max_packets: int = 256,
         max_bytes: int = 1_048_576,
+        dred: bool = False,
     ) -> Self: ...
     def push(
         self, sequence_number: int, timestamp: int, payload: Buffer, arrival: float, ssrc: int = 0

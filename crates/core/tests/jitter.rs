@@ -11,12 +11,13 @@ const SAMPLES: usize = 320;
 /// A codec whose packets are numbers; remembers which it decoded.
 struct Recorder {
     decoded: Vec<u32>,
-    recoverable: bool,
+    /// Samples that the next packet can recover.
+    reach: usize,
 }
 
 impl Recorder {
     fn new() -> Self {
-        Self { decoded: Vec::new(), recoverable: false }
+        Self { decoded: Vec::new(), reach: 0 }
     }
 }
 
@@ -46,8 +47,8 @@ impl FrameDecoder for Recorder {
         out.fill(0.25);
         Ok(())
     }
-    fn can_recover(&self, _next: &[u8]) -> bool {
-        self.recoverable
+    fn recoverable(&mut self, _next: &[u8], span: usize) -> usize {
+        if span >= SAMPLES { self.reach } else { 0 }
     }
     fn is_pause(&self, packet: &[u8]) -> bool {
         packet.len() == 5
@@ -197,11 +198,19 @@ fn one_lost_packet_is_one_concealed_frame_and_leaves_the_delay_alone() {
 
 #[test]
 fn error_correction_of_the_next_packet_is_used_for_the_last_lost_one() {
-    let mut run = Run::with(Config::default(), Recorder { recoverable: true, ..Recorder::new() });
+    let mut run = Run::with(Config::default(), Recorder { reach: SAMPLES, ..Recorder::new() });
     run.play(even((0..300).filter(|number| ![100, 150, 151].contains(number))));
     assert_eq!(run.count(Tag::Recovered), 2);
     assert_eq!(run.count(Tag::Concealed), 1 + 10);
     assert_eq!(run.buffer.stats().recovered_samples, 2 * SAMPLES as u64);
+}
+
+#[test]
+fn deep_redundancy_is_used_for_as_much_as_it_reaches() {
+    let mut run = Run::with(Config::default(), Recorder { reach: 5 * SAMPLES / 2, ..Recorder::new() });
+    run.play(even((0..300).filter(|number| ![100, 150, 151].contains(number))));
+    assert_eq!(run.count(Tag::Recovered), 3);
+    assert_eq!(run.buffer.stats().recovered_samples, 3 * SAMPLES as u64);
 }
 
 #[test]
@@ -504,5 +513,103 @@ proptest! {
             buffer.pull(i64::from(number) * TICK, &mut out).expect("good");
         }
         prop_assert!(buffer.decoder().decoded.len() - before > 390);
+    }
+}
+
+mod codecs {
+    use antiphon_core::g711::Law;
+    use antiphon_core::jitter::{
+        Config, FrameDecoder, G711Decoder, JitterBuffer, OpusDecoder, Packet, PcmDecoder, PcmFormat, Stats,
+    };
+    use antiphon_core::opus::{Application, Decoder, Encoder, EncoderConfig};
+
+    const SPEECH: &[u8] = include_bytes!("../../../tests/data/speech/quick-brown-fox.wav");
+
+    /// Speech at 16 kHz.
+    pub fn speech() -> Vec<f32> {
+        SPEECH[44..].chunks_exact(2).map(|pair| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0).collect()
+    }
+
+    /// Plays packets of 20 ms on an even network that loses some.
+    fn play<D: FrameDecoder>(decoder: D, clock: u32, packets: &[Vec<u8>], lost: impl Fn(usize) -> bool) -> (Stats, Vec<f32>) {
+        let config = Config { clock_rate: clock, ..Config::default() };
+        let mut buffer = JitterBuffer::new(config, decoder).expect("good");
+        let (mut all, mut out) = (Vec::new(), vec![0.0; buffer.frame_len()]);
+        for (number, payload) in packets.iter().enumerate() {
+            let now = number as i64 * 20_000;
+            let (sequence_number, timestamp) = (number as u16, number as u32 * clock / 50);
+            if !lost(number) {
+                buffer.push(&Packet { ssrc: 0, sequence_number, timestamp, payload }, now).expect("good");
+            }
+            buffer.pull(now, &mut out).expect("good");
+            all.extend_from_slice(&out);
+        }
+        (buffer.stats(), all)
+    }
+
+    fn opus_packets(config: EncoderConfig) -> Vec<Vec<u8>> {
+        let mut encoder = Encoder::new(&EncoderConfig { sample_rate: 16_000, channels: 1, ..config }).expect("good");
+        let encode = |frame: &[f32]| {
+            let mut packet = vec![0; 1_500];
+            let length = encoder.encode_float(frame, &mut packet).expect("good");
+            packet.truncate(length);
+            packet
+        };
+        speech().chunks_exact(320).map(encode).collect()
+    }
+
+    #[test]
+    fn opus_recovers_single_losses_from_in_band_error_correction() {
+        let voip = EncoderConfig { application: Application::Voip, bitrate: 24_000, ..EncoderConfig::default() };
+        let packets = opus_packets(EncoderConfig { fec: true, expected_loss: 20, dtx: false, ..voip });
+        let decoder = OpusDecoder::new(Decoder::new(48_000, 1).expect("good"));
+        let (stats, all) = play(decoder, 48_000, &packets, |number| number % 10 == 9);
+        assert_eq!(all.len(), packets.len() * 960);
+        assert!(stats.lost as usize >= packets.len() / 10 - 1);
+        assert!(stats.recovered_samples > 960 * stats.lost / 2, "{stats:?}");
+        assert_eq!(stats.recovered_samples + stats.concealed_samples, 960 * stats.lost);
+    }
+
+    #[test]
+    fn opus_recovers_runs_of_losses_from_deep_redundancy() {
+        let voip = EncoderConfig { application: Application::Voip, bitrate: 40_000, ..EncoderConfig::default() };
+        let packets = opus_packets(EncoderConfig { fec: false, expected_loss: 25, dred_ms: 200, dtx: false, ..voip });
+        let lost = |number: usize| number > 20 && number % 20 < 2;
+        let plain = OpusDecoder::new(Decoder::new(16_000, 1).expect("good"));
+        let (plain, _) = play(plain, 48_000, &packets, lost);
+        assert_eq!(plain.recovered_samples, 0);
+        let deep = OpusDecoder::with_redundancy(Decoder::new(16_000, 1).expect("good")).expect("good");
+        let (deep, _) = play(deep, 48_000, &packets, lost);
+        assert!(deep.recovered_samples > 320 * deep.lost / 2, "{deep:?}");
+    }
+
+    #[test]
+    fn concealed_speech_has_no_step_where_it_begins_and_ends() {
+        let speech = speech();
+        let roughest = |samples: &[f32]| samples.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
+        let payload = |frame: &[f32]| {
+            frame.iter().flat_map(|&sample| ((sample * 32_767.0) as i16).to_le_bytes()).collect::<Vec<u8>>()
+        };
+        let packets: Vec<Vec<u8>> = speech.chunks_exact(320).map(payload).collect();
+        let decoder = PcmDecoder::new(PcmFormat::S16Le, 16_000, 1).expect("good");
+        let (stats, all) = play(decoder, 16_000, &packets, |number| number % 7 == 3);
+        assert!(stats.concealed_samples > 0);
+        assert!(roughest(&all) <= roughest(&speech) * 1.05, "{} {}", roughest(&all), roughest(&speech));
+    }
+
+    #[test]
+    fn g711_plays_and_conceals() {
+        let narrow: Vec<i16> = speech().chunks_exact(2).map(|pair| ((pair[0] + pair[1]) * 16_383.0) as i16).collect();
+        for law in [Law::Mu, Law::A] {
+            let encode = |frame: &[i16]| {
+                let mut packet = vec![0; frame.len()];
+                law.encode(frame, &mut packet).expect("good");
+                packet
+            };
+            let packets: Vec<Vec<u8>> = narrow.chunks_exact(160).map(encode).collect();
+            let (stats, all) = play(G711Decoder::new(law), 8_000, &packets, |number| number % 9 == 4);
+            assert_eq!(stats.concealed_samples, 160 * stats.lost);
+            assert!(all.iter().any(|sample| sample.abs() > 0.05));
+        }
     }
 }

@@ -78,7 +78,7 @@ impl JitterBuffer {
     #[new]
     #[pyo3(signature = (*, codec="opus", sample_rate=48_000, channels=1, dtype="float32", clock_rate=None, frame_ms=20,
         min_delay_ms=50, max_delay_ms=500, min_delay_packets=2, max_delay_packets=10, quantile=0.97, memory_ms=10_000,
-        decay_ms=1_000, max_conceal_ms=200, idle_ms=1_000, max_packets=256, max_bytes=1_048_576))]
+        decay_ms=1_000, max_conceal_ms=200, idle_ms=1_000, max_packets=256, max_bytes=1_048_576, dred=false))]
     #[allow(clippy::too_many_arguments)]
     fn new(
         codec: &str,
@@ -98,13 +98,14 @@ impl JitterBuffer {
         idle_ms: u32,
         max_packets: usize,
         max_bytes: usize,
+        dred: bool,
     ) -> PyResult<Self> {
         let int16 = match dtype {
             "float32" => false,
             "int16" => true,
             _ => return Err(PyValueError::new_err(format!("dtype must be float32 or int16, not {dtype}"))),
         };
-        let (decoder, usual_clock) = decoder(codec, sample_rate, channels)?;
+        let (decoder, usual_clock) = decoder(codec, sample_rate, channels, dred)?;
         let config = Config {
             clock_rate: clock_rate.unwrap_or(usual_clock),
             frame_ms,
@@ -310,14 +311,15 @@ impl JitterBuffer {
 }
 
 /// A decoder and the clock rate that RTP has for it.
-fn decoder(codec: &str, sample_rate: u32, channels: u8) -> PyResult<(Box<dyn FrameDecoder + Send>, u32)> {
+fn decoder(codec: &str, sample_rate: u32, channels: u8, dred: bool) -> PyResult<(Box<dyn FrameDecoder + Send>, u32)> {
     let pcm = |format| -> PyResult<(Box<dyn FrameDecoder + Send>, u32)> {
         Ok((Box::new(PcmDecoder::new(format, sample_rate, channels.into()).map_err(to_python)?), sample_rate))
     };
     match codec {
         "opus" => {
             let decoder = opus::Decoder::new(sample_rate, channels).map_err(to_python)?;
-            Ok((Box::new(OpusDecoder::new(decoder)), 48_000))
+            let decoder = if dred { OpusDecoder::with_redundancy(decoder) } else { Ok(OpusDecoder::new(decoder)) };
+            Ok((Box::new(decoder.map_err(to_python)?), 48_000))
         }
         "pcmu" | "pcma" => {
             if (sample_rate, channels) != (8_000, 1) {

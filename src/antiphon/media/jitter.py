@@ -66,6 +66,9 @@ class JitterConfig:
     """Packets held at most; beyond it the oldest are dropped."""
     max_bytes: int = 1 << 20
     """Bytes of payload held at most; beyond it the oldest packets are dropped."""
+    dred: bool = False
+    """Use the deep redundancy of Opus packets, where they carry it, for runs of lost packets. In-band error correction is
+    used for the last of them in any case."""
 
 
 class JitterBuffer(_native.JitterBuffer):

@@ -32,18 +32,19 @@ pub trait FrameDecoder {
     /// None that input could cause.
     fn conceal(&mut self, out: &mut [f32]) -> Result<()>;
 
-    /// Whether the packet brings error correction for the one before it.
-    fn can_recover(&self, next: &[u8]) -> bool {
-        let _ = next;
-        false
+    /// Of the `span` samples lost just before the packet `next`, how many at their end it can recover.
+    fn recoverable(&mut self, next: &[u8], span: usize) -> usize {
+        let _ = (next, span);
+        0
     }
 
-    /// Fills `out`, as long as the lost packet, from the packet that follows it.
+    /// Fills `out` from the packet `next`, beginning `before` samples ahead of it, which is no more than
+    /// [`Self::recoverable`] said.
     ///
     /// # Errors
     /// [`Error::Malformed`].
-    fn recover(&mut self, next: &[u8], out: &mut [f32]) -> Result<()> {
-        let _ = next;
+    fn recover(&mut self, next: &[u8], before: usize, out: &mut [f32]) -> Result<()> {
+        let _ = (next, before);
         self.conceal(out)
     }
 
@@ -73,11 +74,11 @@ impl FrameDecoder for Box<dyn FrameDecoder + Send> {
     fn conceal(&mut self, out: &mut [f32]) -> Result<()> {
         (**self).conceal(out)
     }
-    fn can_recover(&self, next: &[u8]) -> bool {
-        (**self).can_recover(next)
+    fn recoverable(&mut self, next: &[u8], span: usize) -> usize {
+        (**self).recoverable(next, span)
     }
-    fn recover(&mut self, next: &[u8], out: &mut [f32]) -> Result<()> {
-        (**self).recover(next, out)
+    fn recover(&mut self, next: &[u8], before: usize, out: &mut [f32]) -> Result<()> {
+        (**self).recover(next, before, out)
     }
     fn is_pause(&self, packet: &[u8]) -> bool {
         (**self).is_pause(packet)
@@ -227,43 +228,89 @@ impl FrameDecoder for G711Decoder {
     }
 }
 
-/// Opus, which conceals by itself and may carry error correction.
-pub struct OpusDecoder(opus::Decoder);
+/// Opus, which conceals by itself and may carry error correction, for the last packet in-band (RFC 6716, section 2.1.7),
+/// for more of them as deep redundancy (DRED).
+pub struct OpusDecoder {
+    decoder: opus::Decoder,
+    redundancy: Option<Redundancy>,
+}
+
+/// Deep redundancy as it was last read, which costs as much as decoding some frames.
+struct Redundancy {
+    dred: opus::Dred,
+    packet: Vec<u8>,
+    span: usize,
+}
 
 impl OpusDecoder {
     /// Over a decoder of any rate and channels.
     pub fn new(decoder: opus::Decoder) -> Self {
-        Self(decoder)
+        Self { decoder, redundancy: None }
+    }
+
+    /// As [`Self::new`], using deep redundancy where packets carry it.
+    ///
+    /// # Errors
+    /// None that input could cause.
+    pub fn with_redundancy(decoder: opus::Decoder) -> Result<Self> {
+        let redundancy = Redundancy { dred: opus::Dred::new()?, packet: Vec::new(), span: 0 };
+        Ok(Self { decoder, redundancy: Some(redundancy) })
+    }
+}
+
+impl Redundancy {
+    /// Samples before the packet that it describes.
+    fn reach(&mut self, packet: &[u8], sample_rate: u32, span: usize) -> usize {
+        if self.packet != packet || self.span < span {
+            self.packet.clear();
+            self.packet.extend_from_slice(packet);
+            self.span = span;
+            if self.dred.parse(packet, sample_rate, span).is_err() {
+                self.packet.clear();
+                return 0;
+            }
+        }
+        self.dred.reach()
     }
 }
 
 impl FrameDecoder for OpusDecoder {
     fn sample_rate(&self) -> u32 {
-        self.0.sample_rate()
+        self.decoder.sample_rate()
     }
 
     fn channels(&self) -> usize {
-        self.0.channels().into()
+        self.decoder.channels().into()
     }
 
     fn samples(&self, packet: &[u8]) -> Result<usize> {
-        opus::packet_samples(packet, self.0.sample_rate())
+        opus::packet_samples(packet, self.decoder.sample_rate())
     }
 
     fn decode(&mut self, packet: &[u8], out: &mut [f32]) -> Result<usize> {
-        self.0.decode_float(packet, out)
+        self.decoder.decode_float(packet, out)
     }
 
     fn conceal(&mut self, out: &mut [f32]) -> Result<()> {
-        self.0.conceal_float(out)
+        self.decoder.conceal_float(out)
     }
 
-    fn can_recover(&self, next: &[u8]) -> bool {
-        opus::has_fec(next)
+    fn recoverable(&mut self, next: &[u8], span: usize) -> usize {
+        let rate = self.decoder.sample_rate();
+        let deep = self.redundancy.as_mut().map_or(0, |redundancy| redundancy.reach(next, rate, span));
+        // In-band error correction is of a whole packet.
+        let packet = if opus::has_fec(next) { opus::packet_samples(next, rate).unwrap_or(0) } else { 0 };
+        deep.max(if span >= packet { packet } else { 0 })
     }
 
-    fn recover(&mut self, next: &[u8], out: &mut [f32]) -> Result<()> {
-        self.0.recover_float(next, out)
+    fn recover(&mut self, next: &[u8], before: usize, out: &mut [f32]) -> Result<()> {
+        let last = before * usize::from(self.decoder.channels()) == out.len();
+        match &self.redundancy {
+            Some(redundancy) if redundancy.packet == next && !(last && opus::has_fec(next)) => {
+                self.decoder.recover_dred_float(&redundancy.dred, before, out)
+            }
+            _ => self.decoder.recover_float(next, out),
+        }
     }
 
     fn is_pause(&self, packet: &[u8]) -> bool {
@@ -273,6 +320,7 @@ impl FrameDecoder for OpusDecoder {
 
     fn reset(&mut self) {
         // Fails only for an invalid state, which safe code cannot make.
-        let _ = self.0.reset();
+        #[allow(clippy::let_unit_value)]
+        let _ = self.decoder.reset();
     }
 }

@@ -317,22 +317,22 @@ impl<D: FrameDecoder> Playout<D> {
     /// Fills in for lost packets of `span` samples before the one at hand.
     fn cover(&mut self, span: i64, missing: i64, tick: &Tick<'_>) {
         let Some(next) = tick.queue.front() else { return };
-        let packet = self.packet;
-        let recoverable = span >= packet && packet % self.lengths.unit as i64 == 0;
-        if !(recoverable && self.decoder.can_recover(&next.payload)) {
-            return self.extrapolate(self.lengths.units(span.min(missing)), Origin::Concealed);
+        let (packet, unit) = (self.packet, self.lengths.unit as i64);
+        let reach = if packet % unit == 0 { self.decoder.recoverable(&next.payload, span as usize) as i64 } else { 0 };
+        if reach == 0 || span - reach >= unit {
+            return self.extrapolate(self.lengths.units(missing.min(span - reach)), Origin::Concealed);
         }
-        if span - packet >= self.lengths.unit as i64 {
-            return self.extrapolate(self.lengths.units(missing.min(span - packet)), Origin::Concealed);
-        }
+        // The last piece is of a packet's length, as in-band error correction has it.
+        let before = span / unit * unit;
+        let piece = if before > packet { packet.min(before - packet) } else { before };
         let (decoder, channels) = (&mut self.decoder, self.fifo.channels());
-        let recovered = self.fifo.append(Origin::Recovered, packet as usize, |out| {
-            decoder.recover(&next.payload, out).map(|()| out.len() / channels)
+        let recovered = self.fifo.append(Origin::Recovered, piece as usize, |out| {
+            decoder.recover(&next.payload, before as usize, out).map(|()| out.len() / channels)
         });
         if recovered.is_err() {
-            return self.extrapolate(packet as usize, Origin::Concealed);
+            return self.extrapolate(piece as usize, Origin::Concealed);
         }
-        self.ahead += packet;
+        self.ahead += piece;
         self.filled = 0;
         self.silent = false;
     }
