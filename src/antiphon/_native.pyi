@@ -5,6 +5,9 @@ from typing import TypeAlias, final
 from typing import ClassVar, Final, Self, final, overload
 
 import numpy as np
+from collections.abc import Iterable
+from typing import Any, Literal, Self, final
+
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 
@@ -151,6 +154,152 @@ def alaw_decode_float(data: _Bytes) -> NDArray[np.float32]: ...
 # ---- containers ------------------------------------------------------------------------------------------------------
 
 # ---- jitter buffer ---------------------------------------------------------------------------------------------------
+
+@final
+class JitterStats:
+    """Counters of a jitter buffer since it was made, and how it stands."""
+
+    @property
+    def received(self) -> int:
+        """Packets pushed whose payload can be read."""
+    @property
+    def lost(self) -> int:
+        """Packets that had not come when their turn was over, and never did."""
+    @property
+    def late(self) -> int:
+        """Packets that came when their turn was over, or later than the greatest delay."""
+    @property
+    def duplicates(self) -> int:
+        """Packets that had come before."""
+    @property
+    def reordered(self) -> int:
+        """Packets that came behind one with a higher sequence number."""
+    @property
+    def rejected(self) -> int:
+        """Packets refused for their payload."""
+    @property
+    def overflowed(self) -> int:
+        """Packets dropped, oldest first, because nobody pulled."""
+    @property
+    def corrupt(self) -> int:
+        """Packets that the decoder could not decode."""
+    @property
+    def played_samples(self) -> int:
+        """Samples of decoded audio given out; samples are counted for one channel."""
+    @property
+    def concealed_samples(self) -> int:
+        """Samples extrapolated."""
+    @property
+    def recovered_samples(self) -> int:
+        """Samples decoded from error correction."""
+    @property
+    def silence_samples(self) -> int:
+        """Samples of silence."""
+    @property
+    def stretched_samples(self) -> int:
+        """Samples put in by stretching."""
+    @property
+    def compressed_samples(self) -> int:
+        """Samples taken out by compressing."""
+    @property
+    def underruns(self) -> int:
+        """How often the buffer ran dry."""
+    @property
+    def resets(self) -> int:
+        """How often the stream began anew: another source, or a jump that went on."""
+    @property
+    def packets(self) -> int:
+        """Packets waiting."""
+    @property
+    def bytes(self) -> int:
+        """Bytes of payload waiting."""
+    @property
+    def target_ms(self) -> float:
+        """Playout delay aimed at, behind the fastest packet."""
+    @property
+    def delay_ms(self) -> float:
+        """Playout delay as it is, behind the fastest packet; 0 before anything plays."""
+    @property
+    def mean_delay_ms(self) -> float:
+        """Mean of the playout delay over all frames in which decoded audio played."""
+    @property
+    def jitter_ms(self) -> float:
+        """Interarrival jitter (RFC 3550, section 6.4.1)."""
+
+class JitterBuffer:
+    """A jitter buffer: packets come when the network brings them, frames go out one a tick.
+
+    Made through :class:`antiphon.media.jitter.JitterBuffer`. Any thread may push; one at a time may pull.
+    """
+
+    def __new__(
+        cls,
+        *,
+        codec: str = "opus",
+        sample_rate: int = 48_000,
+        channels: int = 1,
+        dtype: str = "float32",
+        clock_rate: int | None = None,
+        frame_ms: int = 20,
+        min_delay_ms: int = 50,
+        max_delay_ms: int = 500,
+        min_delay_packets: int = 2,
+        max_delay_packets: int = 10,
+        quantile: float = 0.97,
+        memory_ms: int = 10_000,
+        decay_ms: int = 1_000,
+        max_conceal_ms: int = 200,
+        idle_ms: int = 1_000,
+        max_packets: int = 256,
+        max_bytes: int = 1_048_576,
+        dred: bool = False,
+    ) -> Self: ...
+    def push(
+        self, sequence_number: int, timestamp: int, payload: Buffer, arrival: float, ssrc: int = 0
+    ) -> Literal["queued", "duplicate", "late", "doubtful"]:
+        """Take a packet that arrived at ``arrival`` seconds.
+
+        ``doubtful`` is one that doesn't fit the stream, which begins anew if the next packet follows it.
+
+        Raises:
+            BadAudio: The payload can't be of the codec; it is counted as rejected.
+        """
+    def push_many(
+        self, packets: Iterable[tuple[int, int, Buffer, float] | tuple[int, int, Buffer, float, int]]
+    ) -> int:
+        """Take packets as tuples of the arguments of :meth:`push`; says how many are queued.
+
+        Those with a bad payload are counted as rejected and passed over.
+        """
+    def pull(
+        self, now: float
+    ) -> tuple[
+        NDArray[Any], Literal["played", "concealed", "recovered", "stretched", "compressed", "silence"]
+    ]:
+        """The next frame, for playing at ``now`` seconds, and its tag; to be called once a tick.
+
+        The array is of shape (samples,), or (samples, channels) for two channels.
+
+        Raises:
+            RuntimeError: Another thread is pulling.
+        """
+    def pull_into(
+        self, now: float, out: NDArray[Any]
+    ) -> Literal["played", "concealed", "recovered", "stretched", "compressed", "silence"]:
+        """As :meth:`pull`, into a C-contiguous float32 or int16 array of as many samples as a frame.
+
+        Raises:
+            ValueError: ``out`` has another size.
+            TypeError: ``out`` is of another type.
+            RuntimeError: Another thread is pulling.
+        """
+    def stats(self) -> JitterStats:
+        """Counters, and how the buffer stands."""
+    def reset(self) -> None:
+        """Begin anew, as with another source; counters go on."""
+    @property
+    def frame_samples(self) -> int:
+        """Samples of each channel in a frame."""
 
 # ---- resampler, level, voice activity --------------------------------------------------------------------------------
 
