@@ -19,14 +19,16 @@ mod seat;
 pub mod select;
 mod source;
 mod stage;
+mod splice;
 mod stream;
 
-pub use conference::{Conference, Input, Packet, Tick};
+pub use conference::{Conference, Counters, Packet};
 pub use config::RoomConfig;
-pub use format::{InputFormat, OpusOutput, OutputFormat};
+pub use format::{InputFormat, OutputFormat};
 pub use hint::{Hint, opus_hint};
 pub use limiter::Limiter;
 pub use pcm::Mixer;
+pub use source::Input;
 
 /// Names a participant of a room.
 pub type Id = u64;
