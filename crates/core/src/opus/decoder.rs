@@ -12,10 +12,11 @@ use crate::{Error, Result};
 /// An Opus decoder, which is told of every packet in order: decoded, or lost and concealed or recovered.
 #[derive(Clone)]
 pub struct Decoder {
-    state: State,
+    pub(super) state: State,
     sample_rate: u32,
     channels: u8,
     complexity: u8,
+    bandwidth_extension: bool,
 }
 
 impl Decoder {
@@ -25,11 +26,19 @@ impl Decoder {
         check_rate(sample_rate)?;
         check_channels(channels)?;
         // SAFETY: opus_decoder_get_size only computes.
-        let mut state = State::new(unsafe { sys::opus_decoder_get_size(channels.into()) });
+        let state = State::new(unsafe { sys::opus_decoder_get_size(channels.into()) });
+        let mut decoder = Self { state, sample_rate, channels, complexity: 0, bandwidth_extension: false };
+        decoder.initialise()?;
+        Ok(decoder)
+    }
+
+    fn initialise(&mut self) -> Result<()> {
         // SAFETY: `state` has the bytes, aligned, that opus_decoder_get_size asked for so many channels.
-        let answer = unsafe { sys::opus_decoder_init(state.get_mut(), sample_rate as c_int, channels.into()) };
+        let answer =
+            unsafe { sys::opus_decoder_init(self.state.get_mut(), self.sample_rate as c_int, self.channels.into()) };
         check(answer, "the decoder could not be made")?;
-        Ok(Self { state, sample_rate, channels, complexity: 0 })
+        self.set(sys::OPUS_SET_COMPLEXITY_REQUEST, self.complexity.into())?;
+        self.set(sys::OPUS_SET_OSCE_BWE_REQUEST, self.bandwidth_extension.into())
     }
 
     /// Decodes a packet, and returns the samples of one channel written to `out`, which must have room for all of
@@ -120,7 +129,9 @@ impl Decoder {
 
     /// Whether wide-band speech is given a synthetic upper band; needs 48 000 Hz and a complexity of 4 or more.
     pub fn set_bandwidth_extension(&mut self, on: bool) -> Result<()> {
-        self.set(sys::OPUS_SET_OSCE_BWE_REQUEST, on.into())
+        self.set(sys::OPUS_SET_OSCE_BWE_REQUEST, on.into())?;
+        self.bandwidth_extension = on;
+        Ok(())
     }
 
     /// State of the entropy coder after the last packet, the same as its encoder's (RFC 8251).
@@ -129,13 +140,13 @@ impl Decoder {
     }
 
     /// Forgets all audio; the settings stay.
-    pub fn reset(&mut self) {
-        // SAFETY: the state was initialised; this request takes no argument and cannot fail.
-        unsafe { sys::opus_decoder_ctl(self.state.get_mut(), sys::OPUS_RESET_STATE) };
+    pub fn reset(&mut self) -> Result<()> {
+        // OPUS_RESET_STATE leaves traces.
+        self.initialise()
     }
 
     /// Samples of all channels in 120 ms, more than which libopus would put on the stack.
-    fn longest(&self) -> usize {
+    pub(super) fn longest(&self) -> usize {
         self.sample_rate as usize / 25 * 3 * usize::from(self.channels)
     }
 

@@ -17,22 +17,25 @@ impl Encoder {
     /// An encoder with nothing encoded yet.
     pub fn new(config: &EncoderConfig) -> Result<Self> {
         config.check()?;
-        let channels = c_int::from(config.channels);
         // SAFETY: opus_encoder_get_size only computes.
-        let mut state = State::new(unsafe { sys::opus_encoder_get_size(channels) });
+        let state = State::new(unsafe { sys::opus_encoder_get_size(config.channels.into()) });
+        let mut encoder = Self { state, config: *config };
+        encoder.initialise()?;
+        Ok(encoder)
+    }
+
+    fn initialise(&mut self) -> Result<()> {
         // SAFETY: `state` has the bytes, aligned, that opus_encoder_get_size asked for so many channels.
         let answer = unsafe {
             sys::opus_encoder_init(
-                state.get_mut(),
-                config.sample_rate as c_int,
-                channels,
-                application_code(config.application),
+                self.state.get_mut(),
+                self.config.sample_rate as c_int,
+                self.config.channels.into(),
+                application_code(self.config.application),
             )
         };
         check(answer, "the encoder could not be made")?;
-        let mut encoder = Self { state, config: *config };
-        encoder.apply()?;
-        Ok(encoder)
+        self.apply()
     }
 
     fn apply(&mut self) -> Result<()> {
@@ -168,9 +171,9 @@ impl Encoder {
     }
 
     /// Forgets all audio; the settings stay.
-    pub fn reset(&mut self) {
-        // SAFETY: the state was initialised; this request takes no argument and cannot fail.
-        unsafe { sys::opus_encoder_ctl(self.state.get_mut(), sys::OPUS_RESET_STATE) };
+    pub fn reset(&mut self) -> Result<()> {
+        // OPUS_RESET_STATE leaves traces.
+        self.initialise()
     }
 
     fn set(&mut self, request: c_int, value: c_int) -> Result<()> {

@@ -18,13 +18,15 @@
 mod clip;
 mod config;
 mod decoder;
+mod dred;
 mod encoder;
 mod ffi;
 mod packet;
 
-pub use clip::SoftClip;
-pub use config::{Application, EncoderConfig, FrameSize, SAMPLE_RATES};
+pub use clip::{SoftClip, to_int16};
+pub use config::{Application, EncoderConfig, FrameSize, MAX_DRED_MS, SAMPLE_RATES};
 pub use decoder::Decoder;
+pub use dred::Dred;
 pub use encoder::Encoder;
 pub use packet::{Bandwidth, Mode, PacketInfo, has_fec, packet_samples};
 
