@@ -47,8 +47,23 @@ pub struct Packet<'a> {
 #[derive(Debug)]
 struct Own {
     stream: Stream,
-    /// Follows the listener's decoder once they may return to the shared stream.
+    /// Whether it now gives the same sound as the shared stream, so that the listener may return there.
+    returning: bool,
+    /// Follows the listener's decoder meanwhile.
     follower: Option<Follower>,
+}
+
+impl Own {
+    fn new(stream: Stream) -> Self {
+        Self { stream, returning: false, follower: None }
+    }
+
+    fn set_returning(&mut self, returning: bool) {
+        self.returning = returning;
+        if !returning {
+            self.follower = None;
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -188,6 +203,7 @@ impl Conference {
         let output = output.map(|output| output.checked(&self.config)).transpose()?;
         let person = self.person(id)?;
         let before = std::mem::replace(&mut person.output, output);
+        person.group = None;
         if before == output {
             return Ok(());
         }
@@ -196,14 +212,14 @@ impl Conference {
         let running = own.map(|own| own.stream);
         if self.groups.iter().any(|group| group.format == after && group.stream.is_some()) {
             let stream = running.and_then(|stream| stream.retuned(after));
-            self.person(id)?.own = stream.map(|stream| Own { stream, follower: None });
+            self.person(id)?.own = stream.map(|stream| Own::new(stream));
             return Ok(());
         }
         let shared = self.groups.iter().find(|group| group.format == before).and_then(|group| group.stream.as_ref());
         match running {
             Some(stream) => {
                 let stream = stream.retuned(after);
-                self.person(id)?.own = stream.map(|stream| Own { stream, follower: None });
+                self.person(id)?.own = stream.map(|stream| Own::new(stream));
             }
             None => {
                 if let Some(stream) = shared.and_then(|stream| stream.retuned(after)) {
@@ -321,7 +337,7 @@ impl Conference {
             if person.own.is_none() {
                 // There was no shared stream to part from: this listener has not heard anything yet.
                 let stream = Stream::new(format, &self.config, ticks)?;
-                person.own = Some(Own { stream, follower: None });
+                person.own = Some(Own::new(stream));
             }
             if let Some(own) = &mut person.own {
                 self.counters.encoded += u64::from(own.stream.push(lane.pcm())?);
@@ -330,7 +346,7 @@ impl Conference {
         self.stage.run();
         for group in &mut self.groups {
             if group.sharing == 0 {
-                group.stream = None;
+                (group.stream, group.follower) = (None, None);
                 continue;
             }
             if group.stream.is_none() {
@@ -373,8 +389,12 @@ impl Conference {
         }
         for person in &mut self.people {
             let Some(group) = person.group.map(|at| &self.groups[at]) else { continue };
-            let Some(packet) = group.stream.as_ref().and_then(Stream::packet) else { continue };
-            if person.returns(&self.stage, group.follower.as_ref(), packet)? {
+            let Some(stream) = &group.stream else {
+                person.own.iter_mut().for_each(|own| own.set_returning(false));
+                continue;
+            };
+            let Some(packet) = stream.packet() else { continue };
+            if person.returns(group.follower.as_ref(), packet)? {
                 (person.own, person.seat.lane) = (None, None);
                 self.counters.rejoined += 1;
             }
@@ -435,11 +455,14 @@ impl Participant {
                 self.seat.lane = Some(stage.fork());
             }
             match (&mut self.own, &group.stream) {
-                (Some(own), _) => own.follower = None,
-                (None, Some(stream)) => self.own = Some(Own { stream: stream.clone(), follower: None }),
+                (Some(own), _) => own.set_returning(false),
+                (None, Some(stream)) => self.own = Some(Own::new(stream.clone())),
                 (None, None) => {}
             }
             return;
+        }
+        if self.own.is_some() && self.seat.lane.is_none() {
+            self.seat.lane = Some(stage.fork());
         }
         let same = self.seat.lane.as_ref().is_none_or(|lane| stage.same(lane));
         if same && group.stream.is_none() {
@@ -447,9 +470,11 @@ impl Participant {
             group.stream = self.own.take().map(|own| own.stream);
             self.seat.lane = None;
         }
-        match &self.own {
-            Some(_) if same => group.returning += 1,
-            Some(_) => {}
+        match &mut self.own {
+            Some(own) => {
+                own.set_returning(same);
+                group.returning += usize::from(same);
+            }
             None => {
                 self.seat.lane = None;
                 group.sharing += 1;
@@ -458,12 +483,8 @@ impl Participant {
     }
 
     /// Whether this listener, having heard all the same things for a while, can be given the shared stream's packet.
-    fn returns(&mut self, stage: &Stage, group: Option<&Follower>, packet: &[u8]) -> Result<bool> {
-        let (Some(own), Some(lane)) = (&mut self.own, &self.seat.lane) else { return Ok(false) };
-        if self.seat.mixed() || !stage.same(lane) {
-            own.follower = None;
-            return Ok(false);
-        }
+    fn returns(&mut self, group: Option<&Follower>, packet: &[u8]) -> Result<bool> {
+        let Some(own) = self.own.as_mut().filter(|own| own.returning) else { return Ok(false) };
         let Some(group) = group else { return Ok(true) };
         if own.follower.is_none() {
             own.follower = Follower::new(own.stream.format())?;

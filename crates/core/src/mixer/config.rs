@@ -98,7 +98,10 @@ impl RoomConfig {
 
     pub(super) fn checked(self) -> Result<Self> {
         if !RATES.contains(&self.sample_rate) {
-            return Err(Error::unsupported(format!("sample_rate {}: a room mixes at one of {RATES:?}", self.sample_rate)));
+            return Err(Error::unsupported(format!(
+                "sample_rate {}: a room mixes at one of {RATES:?}",
+                self.sample_rate
+            )));
         }
         if !(1..=2).contains(&self.channels) {
             return Err(Error::unsupported(format!("channels {}: a room has 1 or 2", self.channels)));

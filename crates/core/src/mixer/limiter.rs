@@ -5,7 +5,7 @@
 //! product cannot exceed the ceiling, and the gain bends in a straight line instead of jumping.
 
 /// Gains closer to one than this become one, so that a release ends and the limiter is transparent again.
-const SNAP: f32 = 1e-4;
+const SNAP: f32 = 1e-3;
 
 /// Milliseconds in which the gain recovers by 63 %.
 const RELEASE_MS: f32 = 80.0;

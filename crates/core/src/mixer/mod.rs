@@ -18,9 +18,11 @@ mod rate;
 mod seat;
 pub mod select;
 mod source;
-mod stage;
 mod splice;
+mod stage;
 mod stream;
+#[cfg(test)]
+mod testing;
 
 pub use conference::{Conference, Counters, Packet};
 pub use config::RoomConfig;

@@ -1,8 +1,9 @@
 //! The mixer for samples.
 
 use super::{
-    Id, level,
+    Id,
     config::RoomConfig,
+    level,
     seat::{self, Seat},
     select::{Rules, Selection},
     stage::Stage,
@@ -116,7 +117,7 @@ impl Mixer {
         self.selection.choose(&self.rules, &mut self.seats);
         self.stage.clear();
         for (seat, arrived) in self.seats.iter_mut().zip(&self.arrived) {
-            seat.mix(&mut self.stage, arrived.map(|index| inputs[index].1));
+            seat.mix(&mut self.stage, arrived.map(|index| (inputs[index].1, false)));
         }
         self.stage.sum();
         self.listen();
@@ -214,7 +215,8 @@ mod tests {
 
     #[test]
     fn only_the_loudest_are_mixed() {
-        let mut mixer = Mixer::new(RoomConfig { loudest: Some(2), lookahead_ms: 0.0, ..RoomConfig::default() }).expect("ok");
+        let mut mixer =
+            Mixer::new(RoomConfig { loudest: Some(2), lookahead_ms: 0.0, ..RoomConfig::default() }).expect("ok");
         (1..=4).for_each(|id| mixer.add(id).expect("room"));
         let voices: Vec<_> = [0.05, 0.2, 0.1, 0.01].iter().zip(1..).map(|(a, seed)| noise(seed, TICK, *a)).collect();
         for _ in 0..3 {
@@ -246,7 +248,9 @@ mod tests {
         let mut mixer = Mixer::new(RoomConfig { hold_ms: 20, ..RoomConfig::default() }).expect("ok");
         (1..=3).for_each(|id| mixer.add(id).expect("room"));
         let tone = |turn: usize| -> Vec<f32> {
-            (0..TICK).map(|n| 0.5 * (std::f32::consts::TAU * 440.0 * (turn * TICK + n) as f32 / 48_000.0).sin()).collect()
+            (0..TICK)
+                .map(|n| 0.5 * (std::f32::consts::TAU * 440.0 * (turn * TICK + n) as f32 / 48_000.0).sin())
+                .collect()
         };
         let (mut heard, mut spoken) = (Vec::new(), Vec::new());
         for turn in 0..200 {

@@ -53,10 +53,6 @@ impl Seat {
         self.muted = muted;
     }
 
-    pub(super) fn muted(&self) -> bool {
-        self.muted
-    }
-
     /// Whether anything of this participant can be heard at all.
     pub(super) fn audible(&self) -> bool {
         !self.muted && self.gain > 0.0
@@ -76,14 +72,15 @@ impl Seat {
         self.talker.chosen() || self.now > 0.0
     }
 
-    /// Put this tick's samples into the sums. Without any, the voice is out at once.
-    pub(super) fn mix(&mut self, stage: &mut Stage, pcm: Option<&[f32]>) {
-        let target = if self.talker.chosen() { self.gain } else { 0.0 };
-        self.place = match pcm {
-            Some(pcm) if target > 0.0 || self.now > 0.0 => Some(stage.add(pcm, self.now, target)),
-            _ => None,
-        };
-        self.now = if pcm.is_some() { target } else { 0.0 };
+    /// Put this tick's samples into the sums, fading out if they are the last. Without any, the voice is out at once.
+    pub(super) fn mix(&mut self, stage: &mut Stage, pcm: Option<(&[f32], bool)>) {
+        self.place = None;
+        let before = std::mem::take(&mut self.now);
+        let Some((pcm, last)) = pcm else { return };
+        self.now = if self.talker.chosen() && !last { self.gain } else { 0.0 };
+        if before > 0.0 || self.now > 0.0 {
+            self.place = Some(stage.add(pcm, before, self.now));
+        }
     }
 
     /// Whether the shared mix of this tick holds this participant's voice.

@@ -203,18 +203,34 @@ mod tests {
 
     proptest! {
         #[test]
-        fn two_alike_do_not_flap(levels in prop::collection::vec((-45.0_f32..-15.0, -45.0_f32..-15.0), 500)) {
+        fn nobody_is_displaced_before_the_tenure_is_over(
+            levels in prop::collection::vec((-45.0_f32..-15.0, -45.0_f32..-15.0), 500),
+        ) {
             let (rules, mut people) = (rules(1), room(2));
-            let mut last = usize::MAX;
-            let mut changes = 0;
+            let (mut last, mut since) = (usize::MAX, rules.tenure);
             for (a, b) in levels {
                 let chosen = tick(&rules, &mut people, &[a, b]);
                 prop_assert_eq!(chosen.len(), 1);
-                changes += usize::from(chosen[0] != last);
-                last = chosen[0];
+                if chosen[0] != last {
+                    prop_assert!(since >= rules.tenure, "displaced after {} ticks", since);
+                    (last, since) = (chosen[0], 0);
+                }
+                since += 1;
             }
-            // Ten seconds of two who always speak: a change in three tenures on average at the very most.
-            prop_assert!(changes <= 11, "{} changes", changes);
+        }
+
+        #[test]
+        fn two_alike_do_not_flap(levels in prop::collection::vec((-36.0_f32..-24.0, -36.0_f32..-24.0), 500)) {
+            let (rules, mut people) = (rules(1), room(2));
+            let (mut changes, mut louder) = (Vec::new(), 0);
+            for (a, b) in &levels {
+                changes.push(tick(&rules, &mut people, &[*a, *b])[0]);
+                louder += usize::from(a > b);
+            }
+            changes.dedup();
+            // Each is the louder about half the time, in ten seconds.
+            prop_assert!((150..350).contains(&louder));
+            prop_assert!(changes.len() <= 3, "{} turns", changes.len());
         }
 
         #[test]

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::{
-    config::RoomConfig,
     conference::Counters,
+    config::RoomConfig,
     format::InputFormat,
     hint::{Hint, opus_hint},
     level,
@@ -267,7 +267,7 @@ impl Source {
     fn catch_up(&mut self, counters: &mut Counters) -> Result<()> {
         if !self.continuous {
             match &mut self.codec {
-                Codec::Opus(Some(decoder)) => decoder.reset(),
+                Codec::Opus(Some(decoder)) => decoder.reset()?,
                 Codec::Opus(None) => {}
                 Codec::Plain(converter) => converter.reset(),
             }
@@ -308,9 +308,7 @@ impl Source {
                 }
                 let Some(decoder) = decoder else { return Ok(()) };
                 let len = match entry.kind {
-                    Kind::Packet => {
-                        packet_samples(&entry.bytes, self.sample_rate)? * usize::from(self.channels)
-                    }
+                    Kind::Packet => packet_samples(&entry.bytes, self.sample_rate)? * usize::from(self.channels),
                     _ => self.tick,
                 };
                 self.queue.resize(before + len, 0.0);

@@ -13,9 +13,9 @@ const WARM_UP: u32 = 8;
 /// After so many packets the change is made as it is. Rare: the states of two encoders drift together.
 const LONGEST: u32 = 100;
 
-/// Most that the difference may have of the signal's power, in the worst 2.5 ms against the loudest 2.5 ms: −20 dB, as
-/// much as a speech codec's own noise.
-const AUDIBLE: f32 = 0.01;
+/// Most that the difference may have of the signal's power, in the worst 2.5 ms against the loudest 2.5 ms, in decades:
+/// −30 dB, far under the noise of a speech codec, is asked for at first, and less the longer it takes.
+const AUDIBLE: (f32, f32) = (-3.0, -1.6);
 
 /// Under this power, −70 dBFS, a difference is never audible.
 const INAUDIBLE: f32 = 1e-7;
@@ -61,6 +61,8 @@ impl Follower {
             worst = worst.max(tried.iter().zip(right).map(|(a, b)| (a - b) * (a - b)).sum::<f32>() / length);
             loudest = loudest.max(right.iter().map(|x| x * x).sum::<f32>() / length);
         }
-        Ok(worst <= INAUDIBLE.max(loudest * AUDIBLE))
+        let waited = self.packets as f32 / LONGEST as f32;
+        let audible = 10.0_f32.powf(AUDIBLE.0 + (AUDIBLE.1 - AUDIBLE.0) * waited);
+        Ok(worst <= INAUDIBLE.max(loudest * audible))
     }
 }

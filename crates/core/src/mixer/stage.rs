@@ -122,10 +122,6 @@ impl Lane {
     pub(super) fn pcm(&self) -> &[f32] {
         &self.pcm
     }
-
-    pub(super) fn quiet(&self) -> u32 {
-        self.quiet
-    }
 }
 
 fn accumulate(sum: &mut [f32], part: &[f32]) {

@@ -106,11 +106,6 @@ impl Stream {
     pub(super) fn packet(&self) -> Option<&[u8]> {
         self.ready.then_some(self.packet.as_slice())
     }
-
-    /// Whether the next tick begins a packet.
-    pub(super) fn between_packets(&self) -> bool {
-        self.pending.is_empty()
-    }
 }
 
 fn to_i16(x: f32) -> i16 {
