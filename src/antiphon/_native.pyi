@@ -1,13 +1,9 @@
 """Types of the native core (crates/python); checked against the binary by stubtest in ``make check``."""
 
-from typing import Self, final
-from typing import TypeAlias, final
-from typing import ClassVar, Final, Self, final, overload
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, final, overload
 
 import numpy as np
-from collections.abc import Iterable
-from typing import Any, Literal, Self, final
-
 from numpy.typing import NDArray
 from typing_extensions import Buffer
 

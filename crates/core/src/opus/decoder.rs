@@ -10,6 +10,7 @@ use super::values;
 use crate::{Error, Result};
 
 /// An Opus decoder, which is told of every packet in order: decoded, or lost and concealed or recovered.
+#[derive(Clone)]
 pub struct Decoder {
     pub(super) state: State,
     sample_rate: u32,
