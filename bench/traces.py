@@ -66,13 +66,17 @@ def trace(network: Network, *, seconds: float, seed: int, packet_s: float = 0.02
     times = departures + late
     if network.spike_ms:
         start = seconds / 3
-        times = np.where((times >= start) & (times < start + network.spike_ms / 1000), start + network.spike_ms / 1000, times)
+        times = np.where(
+            (times >= start) & (times < start + network.spike_ms / 1000), start + network.spike_ms / 1000, times
+        )
     times = np.maximum.accumulate(times)
     overtaken = random.random(count) < network.reordered
     times = times + overtaken * random.uniform(1.2, 3.0, count) * packet_s
     arrivals = [(float(times[number]), number) for number in range(count) if not lost[number]]
     again = random.random(count) < network.duplicated
-    arrivals += [(float(times[number]) + 0.003, number) for number in range(count) if again[number] and not lost[number]]
+    arrivals += [
+        (float(times[number]) + 0.003, number) for number in range(count) if again[number] and not lost[number]
+    ]
     arrivals.sort()
     return Trace(packet_s, departures, arrivals, lost)
 

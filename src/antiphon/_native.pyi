@@ -222,6 +222,7 @@ class JitterStats:
     def jitter_ms(self) -> float:
         """Interarrival jitter (RFC 3550, section 6.4.1)."""
 
+@final
 class JitterBuffer:
     """A jitter buffer: packets come when the network brings them, frames go out one a tick.
 
@@ -260,18 +261,14 @@ class JitterBuffer:
         Raises:
             BadAudio: The payload can't be of the codec; it is counted as rejected.
         """
-    def push_many(
-        self, packets: Iterable[tuple[int, int, Buffer, float] | tuple[int, int, Buffer, float, int]]
-    ) -> int:
+    def push_many(self, packets: Iterable[tuple[int, int, Buffer, float] | tuple[int, int, Buffer, float, int]]) -> int:
         """Take packets as tuples of the arguments of :meth:`push`; says how many are queued.
 
         Those with a bad payload are counted as rejected and passed over.
         """
     def pull(
         self, now: float
-    ) -> tuple[
-        NDArray[Any], Literal["played", "concealed", "recovered", "stretched", "compressed", "silence"]
-    ]:
+    ) -> tuple[NDArray[Any], Literal["played", "concealed", "recovered", "stretched", "compressed", "silence"]]:
         """The next frame, for playing at ``now`` seconds, and its tag; to be called once a tick.
 
         The array is of shape (samples,), or (samples, channels) for two channels.
@@ -333,6 +330,7 @@ class Level:
 def measure_level(samples: NDArray[np.float32] | NDArray[np.int16] | bytes) -> Level: ...
 def audio_level(rms_dbfs: float) -> int: ...
 def audio_level_dbfs(level: int) -> float: ...
+
 @final
 class LevelMeter:
     def __new__(

@@ -171,7 +171,7 @@ impl LiveDecoder {
             self.waiting -= duration;
             left = left.saturating_sub(duration);
             if let Some(gain) = packet.begins {
-                let _ = self.decoder.reset();
+                self.decoder.reset();
                 self.gain = gain;
             } else if packet.gap > u64::from(CONCEALED) {
                 if !stretch.pcm.is_empty() {

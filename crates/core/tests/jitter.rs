@@ -300,7 +300,8 @@ fn another_source_begins_anew() {
     }
     for number in 100..200u32 {
         let payload = number.to_le_bytes();
-        let packet = Packet { ssrc: 2, sequence_number: number as u16, timestamp: number * 320 + 77, payload: &payload };
+        let packet =
+            Packet { ssrc: 2, sequence_number: number as u16, timestamp: number * 320 + 77, payload: &payload };
         run.buffer.push(&packet, i64::from(number) * TICK).expect("good");
         run.tick();
     }
@@ -331,7 +332,12 @@ fn a_stray_packet_changes_nothing() {
     for number in 0..200u32 {
         run.push(number, i64::from(number) * TICK);
         if number % 20 == 10 {
-            let stray = run.push_as(9_999, (number.wrapping_mul(331)) as u16 ^ 0x8000, number.wrapping_mul(77_777_777), i64::from(number) * TICK);
+            let stray = run.push_as(
+                9_999,
+                (number.wrapping_mul(331)) as u16 ^ 0x8000,
+                number.wrapping_mul(77_777_777),
+                i64::from(number) * TICK,
+            );
             assert_eq!(stray, Arrival::Doubtful);
         }
         run.tick();
@@ -374,11 +380,9 @@ fn memory_is_bounded_when_nobody_pulls() {
 
 #[test]
 fn bytes_are_bounded_too() {
-    let mut buffer = JitterBuffer::new(
-        Config { clock_rate: RATE, max_bytes: 20_000, ..Config::default() },
-        Recorder::new(),
-    )
-    .expect("good");
+    let mut buffer =
+        JitterBuffer::new(Config { clock_rate: RATE, max_bytes: 20_000, ..Config::default() }, Recorder::new())
+            .expect("good");
     for number in 0..100u16 {
         let packet =
             Packet { ssrc: 0, sequence_number: number, timestamp: u32::from(number) * 320, payload: &[1; 5_000] };
@@ -531,7 +535,12 @@ mod codecs {
     }
 
     /// Plays packets of 20 ms on an even network that loses some.
-    fn play<D: FrameDecoder>(decoder: D, clock: u32, packets: &[Vec<u8>], lost: impl Fn(usize) -> bool) -> (Stats, Vec<f32>) {
+    fn play<D: FrameDecoder>(
+        decoder: D,
+        clock: u32,
+        packets: &[Vec<u8>],
+        lost: impl Fn(usize) -> bool,
+    ) -> (Stats, Vec<f32>) {
         let config = Config { clock_rate: clock, ..Config::default() };
         let mut buffer = JitterBuffer::new(config, decoder).expect("good");
         let (mut all, mut out) = (Vec::new(), vec![0.0; buffer.frame_len()]);

@@ -32,5 +32,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ] {
         register(module)?;
     }
-    Ok(())
+    // the stub says what is public
+    module.delattr("__all__")
 }
