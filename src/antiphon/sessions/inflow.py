@@ -178,6 +178,7 @@ class Inflow(ABC):
     def _miss(self, samples: int) -> None:
         """Let `samples` pass that nobody sent, or that were lost."""
 
+    @abstractmethod
     def _settle(self) -> None:
         """Hand on what is held back, before anything that comes after it."""
 
