@@ -14,7 +14,7 @@ use opusic_sys as sys;
 const RATE: u32 = 48_000;
 const FRAME: usize = 960;
 
-/// A second of recorded speech, each sample three times over: libopus doesn't mind, and nothing need be resampled.
+/// A second of speech, each sample three times over: libopus doesn't mind, and nothing need be resampled.
 fn speech() -> Vec<i16> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/speech/quick-brown-fox.wav");
     let bytes = std::fs::read(path).expect("the speech of the tests is there");
