@@ -33,7 +33,7 @@ def voice(seconds: float = 6.0) -> Int16:
         loudness = sum(np.exp(-(((harmonic * pitch - formant) / 200) ** 2)) for formant in formants) + 0.02
         sound += loudness * np.sin(harmonic * phase)
     syllables = 0.55 - 0.45 * np.cos(2 * np.pi * 2 * time)
-    return np.asarray(4_000 * syllables * sound).astype(np.int16)
+    return np.array(4_000 * syllables * sound, np.int16)
 
 
 def read(path: str) -> Int16:
