@@ -40,7 +40,7 @@ def read(path: str) -> Int16:
     """The first channel of a 16-bit WAV file, at 16 kHz."""
     with wave.open(path) as file:
         pcm = np.frombuffer(file.readframes(file.getnframes()), np.int16)[:: file.getnchannels()]
-        sound = soxr.resample(pcm / 32_768, file.getframerate(), RATE)
+        sound = np.asarray(soxr.resample(pcm / 32_768, file.getframerate(), RATE), np.float64)
     return np.clip(np.round(sound * 32_768), -32_768, 32_767).astype(np.int16)
 
 

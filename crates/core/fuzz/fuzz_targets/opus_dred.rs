@@ -13,13 +13,14 @@ fuzz_target!(|data: &[u8]| {
     let step = rate as usize / 400;
     let mut decoder = Decoder::new(rate, channels).expect("good values");
     let mut dred = Dred::new().expect("it is built in");
-    let mut out = vec![0.0; step * usize::from(channels) * (1 + usize::from(*steps) % 60)];
+    let mut out = vec![0.0; step * usize::from(channels) * (1 + usize::from(*steps) % 24)];
     // 20 ms of silence in wide-band CELT, so that there is a mode to conceal in.
     let mut whole = vec![0.0; 8 * step * usize::from(channels)];
     decoder.decode_float(&[0xB8, 0xFF, 0xFE], &mut whole).expect("a good packet");
     for packet in [packet.to_vec(), with_extension(packet)] {
         match dred.parse(&packet, rate, usize::from(*most) * step) {
-            Ok(reach) => assert!(reach <= 2 * rate as usize && dred.gap() <= reach),
+            // 1.04 s of audio, at most 20.6 s back.
+            Ok(reach) => assert!(reach <= 22 * rate as usize && dred.gap() <= reach),
             Err(Error::Malformed { at, .. }) => assert!(at <= packet.len() as u64),
             Err(other) => panic!("{other}"),
         }
