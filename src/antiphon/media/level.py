@@ -1,7 +1,8 @@
 """Levels of a signal: RMS, peak, clipping, and the audio level of RFC 6464.
 
-Levels are in dBFS with a full-scale square wave at 0 dB and a full-scale sine at -3.01: the scale of dBov in ITU-T G.100.1
-and RFC 6464. AES17 and IEC 61606 put a full-scale sine at 0 dB; add :data:`AES17_OFFSET_DB` for theirs. Silence is ``-inf``.
+Levels are in dBFS with a full-scale square wave at 0 dB and a full-scale sine at -3.01: the scale of dBov in ITU-T
+G.100.1 and RFC 6464. AES17 and IEC 61606 put a full-scale sine at 0 dB; add :data:`AES17_OFFSET_DB` for theirs. Silence
+is ``-inf``.
 """
 
 from __future__ import annotations

@@ -26,9 +26,7 @@ def test_the_shared_vectors_hold(name: str) -> None:
     controller = AdaptiveBitrateController(BitrateOptions(**SCENARIOS[name]["options"]))
     for step in SCENARIOS[name]["steps"]:
         then = step["then"]
-        decision = controller.update(
-            step["now"], round_trip=step["round_trip"], loss=step["loss"], sent=step["sent"]
-        )
+        decision = controller.update(step["now"], round_trip=step["round_trip"], loss=step["loss"], sent=step["sent"])
         assert decision == BitrateDecision(
             NetworkCondition(then["condition"]), then["bitrate"], then["expected_loss"], then["changed"]
         ), step

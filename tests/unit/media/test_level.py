@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def test_the_meter_follows_speech_and_falls_in_the_pauses() -> None:
     assert max(shown[:20]) < -55
     assert max(shown) > -30
     loud = [level > -45 for level in shown]
-    turns = sum(now != before for before, now in zip(loud, loud[1:], strict=False))
+    turns = sum(now != before for before, now in pairwise(loud))
     assert turns >= 4
     assert not loud[-1]
     assert meter.audio_level == audio_level(meter.rms_dbfs)
