@@ -1,12 +1,11 @@
 """Voice activity detection: Antiphon's detector beside WebRTC's on speech in noise, and what a frame costs.
 
-Run as ``python -m bench.voice_activity [--speech FOLDER ...] [--json FILE]``; about a minute. Folders hold WAV files, 16 kHz,
-mono, 16-bit, of mostly speech; the default is the synthetic voice of the tests. Every figure but the cost is the same in
-every run.
+Run as ``python -m bench.voice_activity [--speech FOLDER ...] [--json FILE]``; ten seconds. Folders hold WAV files of mostly
+speech, 16 kHz, mono, 16-bit; the default is the synthetic voice of the tests. All but the cost is the same in every run.
 
-Speech is what is within 30 dB of an utterance's loud parts, with gaps up to 150 ms closed; 30 ms about each edge count for
-neither side. WebRTC's detector (as in the package ``pocketsphinx``) says yes or no in four modes: its score is how many
-of them say yes.
+Speech is what is within 30 dB of an utterance's loud parts, with gaps up to 150 ms closed; 30 ms about each edge count
+for neither side. WebRTC's detector (as in the package ``pocketsphinx``) says yes or no in four modes: its score is how
+many of them say yes.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import json
 import time
 import wave
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def speech_grid(samples: Floats) -> Bools:
     power = np.mean(samples.reshape(-1, GRID) ** 2, axis=1)
     active: Bools = power > np.quantile(power, 0.95) / 1000
     edges = np.flatnonzero(np.diff(active.astype(int)))
-    for start, end in zip(edges[:-1], edges[1:], strict=True):
+    for start, end in pairwise(edges):
         if not active[start + 1] and end - start <= 15:
             active[start + 1 : end + 1] = True
     return active
@@ -98,7 +98,7 @@ def babble(spoken: list[Floats], size: int, rng: np.random.Generator) -> Floats:
 
 
 def hum(_: list[Floats], size: int, rng: np.random.Generator) -> Floats:
-    """50 Hz with its harmonics to 1 kHz, falling by 6 dB an octave, swaying a little, over a bed of noise 20 dB down."""
+    """50 Hz with its harmonics to 1 kHz, falling by 6 dB an octave, swaying a little, over noise 20 dB down."""
     times = np.arange(size) / RATE
     tones = sum(
         np.sin(2 * np.pi * 50 * n * times + rng.uniform(0, 2 * np.pi)) / n * (1 + 0.1 * np.sin(0.3 * n * times))
@@ -238,7 +238,7 @@ def main() -> None:
     spoken = utterances(options.speech)
     clean, speech = stream(spoken, options.seed, options.passes)
     console.print(
-        f"{len(spoken)} utterances, {options.passes} times: {clean.size / RATE:.0f} s, {np.mean(speech):.0%} of it speech"
+        f"{len(spoken)} utterances, {options.passes} times: {clean.size / RATE:.0f} s, {np.mean(speech):.0%} speech"
     )
     detectors = {
         "Antiphon 16 kHz": antiphon(16_000),

@@ -67,18 +67,30 @@ impl PcmConverter {
 }
 
 fn mix(data: &[u8], channels: usize, mono: &mut [f32]) {
-    let (samples, _) = data.as_chunks::<SAMPLE_BYTES>();
-    if channels == 1 {
-        for (sample, bytes) in mono.iter_mut().zip(samples) {
-            *sample = f32::from(i16::from_le_bytes(*bytes)) * (1.0 / FULL_SCALE);
+    match channels {
+        1 => average::<1, 2>(data, mono),
+        2 => average::<2, 4>(data, mono),
+        _ => {
+            let (samples, _) = data.as_chunks::<SAMPLE_BYTES>();
+            // Full scale is a power of two: dividing by it changes no digit.
+            for (sample, frame) in mono.iter_mut().zip(samples.chunks_exact(channels)) {
+                let sum: f32 = frame.iter().map(|bytes| f32::from(i16::from_le_bytes(*bytes))).sum();
+                *sample = sum / channels as f32 * (1.0 / FULL_SCALE);
+            }
         }
-        return;
     }
-    // Full scale is a power of two: dividing by it changes no digit.
-    let scale = channels as f32;
-    for (sample, frame) in mono.iter_mut().zip(samples.chunks_exact(channels)) {
-        let sum: f32 = frame.iter().map(|bytes| f32::from(i16::from_le_bytes(*bytes))).sum();
-        *sample = sum / scale * (1.0 / FULL_SCALE);
+}
+
+/// One or two channels, by far the most frequent, with loops of fixed length. Both divisors are powers of two.
+fn average<const CHANNELS: usize, const BYTES: usize>(data: &[u8], mono: &mut [f32]) {
+    let (frames, _) = data.as_chunks::<BYTES>();
+    let scale = 1.0 / (CHANNELS as f32 * FULL_SCALE);
+    for (sample, frame) in mono.iter_mut().zip(frames) {
+        let mut sum = 0;
+        for channel in 0..CHANNELS {
+            sum += i32::from(i16::from_le_bytes([frame[2 * channel], frame[2 * channel + 1]]));
+        }
+        *sample = sum as f32 * scale;
     }
 }
 
