@@ -221,16 +221,33 @@ fn a_stream_that_is_joined_in_the_middle_begins_with_the_next_cluster() {
 }
 
 #[test]
-fn a_real_recording_can_be_joined_at_every_piece() {
-    let recording = vector("chromium-audio.webm");
-    let whole = packets(&read(&recording));
-    for from in (200..recording.len()).step_by(97) {
-        let seen = read(&recording[from..]);
-        let joined = packets(&seen);
-        assert!(datas(&whole).ends_with(&datas(&joined)), "from byte {from}");
-        let clusters = recording[from..].windows(4).any(|window| window == [0x1F, 0x43, 0xB6, 0x75]);
-        assert_eq!(joined.is_empty(), !clusters, "from byte {from}");
+fn real_recordings_can_be_joined_anywhere() {
+    for name in ["chromium-audio.webm", "chromium-video.webm", "firefox-audio.webm"] {
+        let recording = vector(name);
+        let whole = packets(&read(&recording));
+        for from in (400..recording.len()).step_by(97) {
+            let joined = packets(&read(&recording[from..]));
+            assert!(datas(&whole).ends_with(&datas(&joined)), "{name} from byte {from}");
+            let cluster = recording[from..].windows(4).position(|window| window == [0x1F, 0x43, 0xB6, 0x75]);
+            let left = whole.iter().filter(|packet| cluster.is_some_and(|at| packet.at as usize > from + at)).count();
+            // Firefox sets no flag that tells audio from video: two packets go by until the third shows it.
+            let missed = if name.starts_with("firefox") { 2 } else { 0 };
+            assert_eq!(joined.len(), left.saturating_sub(missed), "{name} from byte {from}");
+        }
     }
+}
+
+#[test]
+fn video_is_not_taken_for_opus_where_the_tracks_are_not_known() {
+    // Frames of 300 bytes every 33 ms, of which the first byte could begin an Opus packet of 20 ms.
+    let mut stream = cluster(5_000);
+    for number in 0..20_u32 {
+        let time = 33 * number as i16;
+        stream.extend(element(0xA3, &block(1, time, 0, &packet(number, 300))));
+        stream.extend(element(0xA3, &block(2, time, 0, &[0x61; 2_000])));
+    }
+    let seen = read(&stream);
+    assert_eq!((packets(&seen), headers(&seen)), (vec![], vec![]));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 """Record the browsers' files of this folder: ``python tests/vectors/containers/record.py [chromium] [firefox]``.
 
-A page plays ``go-forward.wav`` into a MediaRecorder and sends its pieces back. Needs Chromium or Firefox itself (Debian's
-``chromium``, ``firefox-esr``), no driver. Browsers stamp times and random numbers into what they record: each run gives
-other bytes, and the tests expect nothing of them that a second recording would not hold.
+A page plays ``go-forward.wav`` into a MediaRecorder and sends its pieces back. Needs Chromium or Firefox itself
+(Debian's ``chromium``, ``firefox-esr``), no driver. Browsers stamp times and random numbers into what they record: each
+run gives other bytes, and the tests expect nothing of them that a second recording would not hold.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ async function record(name, how) {
   const tracks = [...out.stream.getAudioTracks()];
   if (how.video) {
     const canvas = document.querySelector("canvas").getContext("2d");
-    setInterval(() => { canvas.fillStyle = `hsl(${Date.now() / 10 % 360} 90% 50%)`; canvas.fillRect(0, 0, 32, 32); }, 100);
+    setInterval(() => {
+      canvas.fillStyle = `hsl(${Date.now() / 10 % 360} 90% 50%)`;
+      canvas.fillRect(0, 0, 32, 32);
+    }, 100);
     tracks.push(...document.querySelector("canvas").captureStream(10).getTracks());
   }
   const recorder = new MediaRecorder(new MediaStream(tracks), {
@@ -111,7 +114,7 @@ def record(browser: str) -> dict[str, list[int]]:
     done: queue.Queue[str] = queue.Queue()
 
     class Handler(BaseHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             pass
 
         def answer(self, body: bytes, kind: str) -> None:
@@ -121,12 +124,12 @@ def record(browser: str) -> dict[str, list[int]]:
             self.end_headers()
             self.wfile.write(body)
 
-        def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+        def do_GET(self) -> None:
             self.answer(
                 *((SPEECH.read_bytes(), "audio/wav") if self.path == "/speech" else (page(browser), "text/html"))
             )
 
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             path, _, query = self.path.partition("?")
             _, what, *name = path.split("/")

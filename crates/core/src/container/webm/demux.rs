@@ -3,18 +3,18 @@ use std::ops::Range;
 
 use super::block::{BlockHead, Group, MAX_HEAD};
 use super::id;
+use super::landmark::{self, MAX_EBML, Witnesses};
 use super::tracks::{self, Track};
-use crate::container::ebml::{Children, Element, MAX_HEADER, Read, unsigned};
+use crate::container::ebml::{Children, Element, Read, unsigned};
 use crate::container::event::{Ready, Step};
 use crate::container::input::{Input, foreign};
 use crate::container::timeline::{FARTHEST, Timeline};
-use crate::container::{CLOCK, Event, Header, MAX_PACKET, OpusHead, Packet, plausible, toc};
+use crate::container::{CLOCK, Event, Header, MAX_PACKET, OpusHead, Packet, toc};
 use crate::{Error, Result};
 
 /// Bytes that are searched for the next cluster or header before giving up: some seconds of video.
 const MAX_SEARCH: u64 = 32 << 20;
 /// Largest element that has to lie in memory as a whole, by its kind.
-const MAX_EBML: u64 = 4 << 10;
 const MAX_INFO: u64 = 64 << 10;
 const MAX_TRACKS: u64 = 1 << 20;
 const MAX_BLOCK: u64 = 256 << 10;
@@ -47,6 +47,8 @@ pub struct WebmDemuxer {
     scale: u64,
     cluster_time: u64,
     track: Option<Track>,
+    /// What the blocks of a stream without a list of tracks have shown so far.
+    witnesses: Witnesses,
     pre_skip: u32,
     events: VecDeque<Ready<Range<usize>>>,
     /// Bytes of the element that `events` lie in.
@@ -166,7 +168,7 @@ impl WebmDemuxer {
         if passed > MAX_SEARCH {
             return self.fail(start, format!("no WebM cluster in {MAX_SEARCH} bytes"));
         }
-        let found = landmark(&rest[next..]);
+        let found = landmark::find(&rest[next..]);
         let ended = self.input.ended;
         self.input.consume(next);
         match found {
@@ -326,20 +328,19 @@ impl WebmDemuxer {
     }
 
     fn simple_block(&mut self, element: Element) -> Next {
-        let rest = self.input.rest();
-        let block = &rest[element.header..];
-        let Some(head) = BlockHead::read(block) else {
-            let cut = block.len() >= MAX_HEAD || element.size.is_some_and(|size| size <= block.len() as u64);
-            return match cut || self.input.ended {
-                true => self.lose("a block without a head"),
-                false => Step::Wait,
+        // No more than the block's own bytes, or what is read would depend on how many have come.
+        let most = usize::try_from(element.size.unwrap_or_default()).unwrap_or(MAX_HEAD).min(MAX_HEAD);
+        let block = &self.input.rest()[element.header..];
+        let Some(head) = BlockHead::read(&block[..block.len().min(most)]) else {
+            return if block.len() >= most || self.input.ended {
+                self.lose("a block without a head")
+            } else {
+                Step::Wait
             };
         };
         match &self.track {
             Some(track) if !track.knows(head.track) => self.lose("a block of an unknown track"),
             Some(track) if track.number != head.track => self.pass(element),
-            // Of a stream that was joined in the middle, frames that stand alone may be audio.
-            None if !head.keyframe => self.pass(element),
             None if element.size.is_some_and(|size| size > MAX_PACKET as u64) => self.pass(element),
             _ => self.whole(element, MAX_BLOCK, |demuxer, content| demuxer.block(content, 0)),
         }
@@ -361,7 +362,7 @@ impl WebmDemuxer {
     fn block(&mut self, block: Range<usize>, discard: i64) -> Next {
         let (at, bytes) = (self.input.at(), &self.input.rest()[block.clone()]);
         // A recorder that was cut off within a block and begun anew: its header lies where the block's rest should be.
-        if let Some(header) = (0..bytes.len()).find(|&from| bytes[from] == 0x1A && restart(&bytes[from..])) {
+        if let Some(header) = (0..bytes.len()).find(|&from| bytes[from] == 0x1A && landmark::restart(&bytes[from..])) {
             self.unit = block.start + header;
             return Step::Emit(Ready::gap(at, self.unit as u64, "a block is cut off by a new header"));
         }
@@ -382,56 +383,37 @@ impl WebmDemuxer {
     }
 
     fn packets(&mut self, start: usize, head: &BlockHead, frames: &[Range<usize>], discard: i64) {
-        let rest = self.input.rest();
-        let frame = |frame: &Range<usize>| start + frame.start..start + frame.end;
-        if self.track.is_none() {
-            if !frames.iter().all(|range| plausible(&rest[frame(range)], self.given.as_ref())) {
-                return;
-            }
-            let first = frames.first().map_or(&[][..], |range| &rest[frame(range)]);
-            let assumed = self.given.clone().unwrap_or_else(|| OpusHead::assumed(first));
-            // Tracks are numbered from one in all that is seen live.
-            let all = (1..=8).collect();
-            self.announce(Track { number: head.track, head: assumed, at: self.input.at(), delay: 0, all }, true);
-        }
-        let Some(delay) = self.track.as_ref().filter(|track| track.number == head.track).map(|track| track.delay)
-        else {
-            return;
-        };
         let scale = if self.scale == 0 { MILLISECOND } else { self.scale };
         let time = samples((i128::from(self.cluster_time) + i128::from(head.time)) * i128::from(scale));
-        let Some(mut time) = time.map(|time| time - delay) else {
+        let Some(time) = time else {
             self.events.push_back(Ready::gap(self.input.at(), self.unit as u64, "a timestamp beyond all measure"));
             return;
         };
-        let tick = samples(scale.into()).unwrap_or_default().max(1);
-        let (mut before, mut after) = (0, 0);
-        match samples(discard.into()).unwrap_or_default() {
-            padding @ 0.. => after = padding,
-            padding => before = -padding,
+        if self.track.is_none() {
+            self.join(start, head, frames, time);
         }
+        let Some(track) = self.track.as_ref().filter(|track| track.number == head.track) else { return };
+        let tick = samples(scale.into()).unwrap_or_default().max(1);
+        let mut time = time - track.delay;
+        let discard = samples(discard.into()).unwrap_or_default();
+        let (mut before, after) = ((-discard).max(0), discard.max(0));
         let (rest, at) = (self.input.rest(), self.input.at());
+        let frames = || frames.iter().map(|frame| start + frame.start..start + frame.end);
         // Padding at the end may be longer than the last frame: how much of it each frame bears is told from the back.
-        let mut left: i64 =
-            frames.iter().filter_map(|range| toc::duration(&rest[frame(range)]).ok()).map(i64::from).sum();
-        for range in frames {
-            let place = frame(range);
-            let data = &rest[place.clone()];
+        let mut left: i64 = frames().filter_map(|place| toc::duration(&rest[place]).ok()).map(i64::from).sum();
+        for place in frames() {
             let at = at + place.start as u64;
-            let duration = match toc::duration(data) {
-                Ok(duration) if data.len() <= MAX_PACKET => duration,
-                Ok(_) => {
-                    self.events.push_back(Ready::gap(at, data.len() as u64, "a packet of more than 61440 bytes"));
-                    continue;
-                }
-                Err((_, reason)) => {
-                    self.events.push_back(Ready::gap(at, data.len() as u64, reason));
+            let duration = match toc::duration(&rest[place.clone()]) {
+                Ok(duration) if place.len() <= MAX_PACKET => duration,
+                fault => {
+                    let reason = fault.err().map_or("a packet of more than 61440 bytes", |(_, reason)| reason);
+                    self.events.push_back(Ready::gap(at, place.len() as u64, reason));
                     continue;
                 }
             };
             left -= i64::from(duration);
             let end = (after - left).clamp(0, duration.into()) as u32;
-            let begin = (i64::from(self.pre_skip).max(before)).clamp(0, (duration - end).into()) as u32;
+            let begin = i64::from(self.pre_skip).max(before).clamp(0, (duration - end).into()) as u32;
             self.pre_skip = self.pre_skip.saturating_sub(duration);
             before -= i64::from(duration);
             let timestamp = self.timeline.place(time, duration, (begin, end), tick);
@@ -448,45 +430,24 @@ impl WebmDemuxer {
             self.events.push_back(Ready::Packet { place, packet });
         }
     }
+
+    /// Choose the track of a stream whose list of tracks was not seen, if the block shows it to be Opus.
+    fn join(&mut self, start: usize, head: &BlockHead, frames: &[Range<usize>], time: i64) {
+        let rest = self.input.rest();
+        let packets = || frames.iter().map(|frame| &rest[start + frame.start..start + frame.end]);
+        if !self.witnesses.opus(head, packets(), time, self.given.as_ref()) {
+            return;
+        }
+        let first = packets().next().unwrap_or_default();
+        let assumed = self.given.clone().unwrap_or_else(|| OpusHead::assumed(first));
+        // Tracks are numbered from one in all that is seen live.
+        let all = (1..=8).collect();
+        self.announce(Track { number: head.track, head: assumed, at: self.input.at(), delay: 0, all }, true);
+    }
 }
 
 /// Samples in so many nanoseconds, to the nearest, where they are within all measure.
 fn samples(nanoseconds: i128) -> Option<i64> {
     let samples = (nanoseconds * i128::from(CLOCK) + 500_000_000).div_euclid(1_000_000_000);
     i64::try_from(samples).ok().filter(|samples| samples.abs() <= FARTHEST)
-}
-
-/// Whether a new header begins here, by its first child too.
-fn restart(bytes: &[u8]) -> bool {
-    matches!(landmark(bytes), Read::Whole(id::EBML))
-}
-
-/// Whether a cluster, a header or a list of tracks begins here: an ID, a size that is possible, and an ID that may come first in it.
-fn landmark(bytes: &[u8]) -> Read<u32> {
-    for id in [id::EBML, id::CLUSTER, id::TRACKS] {
-        let id = id.to_be_bytes();
-        let known = bytes.len().min(id.len());
-        if bytes[..known] == id[..known] {
-            if bytes.len() < MAX_HEADER + 1
-                && !matches!(Element::read(bytes), Read::Whole(element) if bytes.len() > element.header)
-            {
-                return Read::Part;
-            }
-            return first_child(bytes);
-        }
-    }
-    Read::No
-}
-
-fn first_child(bytes: &[u8]) -> Read<u32> {
-    let Read::Whole(Element { id, size, header }) = Element::read(bytes) else { return Read::No };
-    let Some(&child) = bytes.get(header) else { return Read::Part };
-    let possible = match (id, child.into()) {
-        (_, id::VOID | id::CRC) => true,
-        // All children of this one have IDs that begin so.
-        (id::EBML, child) => size.is_some_and(|size| size <= MAX_EBML) && child == id::DOC_TYPE >> 8,
-        (id::TRACKS, child) => child == id::TRACK_ENTRY,
-        (_, child) => matches!(child, id::TIMESTAMP | id::POSITION | id::PREV_SIZE),
-    };
-    if possible { Read::Whole(id) } else { Read::No }
 }

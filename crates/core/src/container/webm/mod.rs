@@ -2,6 +2,7 @@
 
 mod block;
 mod demux;
+mod landmark;
 mod tracks;
 
 pub use demux::WebmDemuxer;
