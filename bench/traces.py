@@ -21,8 +21,8 @@ class Network:
         loss: Share of packets lost.
         burst: Mean length of a run of lost packets; 1 loses each by itself, more is a Gilbert-Elliott channel whose bad
             state loses everything.
-        jitter_ms: Packets are late by a normal distribution of this mean and half of it as deviation; never early, and in
-            order, as behind one queue.
+        jitter_ms: Packets are late by a normal distribution of this mean and half of it as deviation; never early, and
+            in order, as behind one queue.
         reordered: Share of packets that, after that, are overtaken by others.
         skew_ppm: How much slower the sender's clock runs.
         spike_ms: Once, a third into the trace, everything stands still for so long.
@@ -66,13 +66,17 @@ def trace(network: Network, *, seconds: float, seed: int, packet_s: float = 0.02
     times = departures + late
     if network.spike_ms:
         start = seconds / 3
-        times = np.where((times >= start) & (times < start + network.spike_ms / 1000), start + network.spike_ms / 1000, times)
+        times = np.where(
+            (times >= start) & (times < start + network.spike_ms / 1000), start + network.spike_ms / 1000, times
+        )
     times = np.maximum.accumulate(times)
     overtaken = random.random(count) < network.reordered
     times = times + overtaken * random.uniform(1.2, 3.0, count) * packet_s
     arrivals = [(float(times[number]), number) for number in range(count) if not lost[number]]
     again = random.random(count) < network.duplicated
-    arrivals += [(float(times[number]) + 0.003, number) for number in range(count) if again[number] and not lost[number]]
+    arrivals += [
+        (float(times[number]) + 0.003, number) for number in range(count) if again[number] and not lost[number]
+    ]
     arrivals.sort()
     return Trace(packet_s, departures, arrivals, lost)
 

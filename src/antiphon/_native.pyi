@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Literal, Self, final
 
 from numpy.typing import NDArray
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 __version__: str
 
@@ -85,6 +85,7 @@ class JitterStats:
     def jitter_ms(self) -> float:
         """Interarrival jitter (RFC 3550, section 6.4.1)."""
 
+@disjoint_base
 class JitterBuffer:
     """A jitter buffer: packets come when the network brings them, frames go out one a tick.
 
@@ -123,18 +124,14 @@ class JitterBuffer:
         Raises:
             BadAudio: The payload can't be of the codec; it is counted as rejected.
         """
-    def push_many(
-        self, packets: Iterable[tuple[int, int, Buffer, float] | tuple[int, int, Buffer, float, int]]
-    ) -> int:
+    def push_many(self, packets: Iterable[tuple[int, int, Buffer, float] | tuple[int, int, Buffer, float, int]]) -> int:
         """Take packets as tuples of the arguments of :meth:`push`; says how many are queued.
 
         Those with a bad payload are counted as rejected and passed over.
         """
     def pull(
         self, now: float
-    ) -> tuple[
-        NDArray[Any], Literal["played", "concealed", "recovered", "stretched", "compressed", "silence"]
-    ]:
+    ) -> tuple[NDArray[Any], Literal["played", "concealed", "recovered", "stretched", "compressed", "silence"]]:
         """The next frame, for playing at ``now`` seconds, and its tag; to be called once a tick.
 
         The array is of shape (samples,), or (samples, channels) for two channels.

@@ -107,6 +107,12 @@ impl Run {
         frame.tag
     }
 
+    fn ticks(&mut self, count: usize) {
+        for _ in 0..count {
+            self.tick();
+        }
+    }
+
     /// Plays packets whose arrivals are given, in order of time, and a second more.
     fn play(&mut self, mut arrivals: Vec<(i64, u32)>) {
         arrivals.sort_unstable();
@@ -117,9 +123,7 @@ impl Run {
             }
             self.tick();
         }
-        for _ in 0..50 {
-            self.tick();
-        }
+        self.ticks(50);
     }
 
     fn decoded(&self) -> &[u32] {
@@ -266,7 +270,7 @@ fn a_pause_of_the_sender_is_silence_and_not_loss() {
         }
         run.tick();
     }
-    (0..20).for_each(|_| drop(run.tick()));
+    run.ticks(20);
     let stats = run.buffer.stats();
     assert_eq!((stats.lost, stats.resets, run.decoded().len()), (0, 0, 200));
     assert!(stats.concealed_samples <= 2 * 16 * 205, "{stats:?}");
@@ -300,11 +304,12 @@ fn another_source_begins_anew() {
     }
     for number in 100..200u32 {
         let payload = number.to_le_bytes();
-        let packet = Packet { ssrc: 2, sequence_number: number as u16, timestamp: number * 320 + 77, payload: &payload };
+        let packet =
+            Packet { ssrc: 2, sequence_number: number as u16, timestamp: number * 320 + 77, payload: &payload };
         run.buffer.push(&packet, i64::from(number) * TICK).expect("good");
         run.tick();
     }
-    (0..10).for_each(|_| drop(run.tick()));
+    run.ticks(10);
     assert_eq!(run.buffer.stats().resets, 1);
     assert_eq!(run.decoded()[run.decoded().len() - 100..], (100..200).collect::<Vec<_>>());
 }
@@ -319,7 +324,7 @@ fn a_jump_that_goes_on_begins_anew_and_loses_nothing_behind_it() {
             run.push_as(number, sequence, timestamp.wrapping_add(leap), i64::from(number) * TICK);
             run.tick();
         }
-        (0..10).for_each(|_| drop(run.tick()));
+        run.ticks(10);
         assert_eq!(run.buffer.stats().resets, 1, "{jump} {leap}");
         assert_eq!(run.decoded()[run.decoded().len() - 100..], (100..200).collect::<Vec<_>>());
     }
@@ -331,12 +336,17 @@ fn a_stray_packet_changes_nothing() {
     for number in 0..200u32 {
         run.push(number, i64::from(number) * TICK);
         if number % 20 == 10 {
-            let stray = run.push_as(9_999, (number.wrapping_mul(331)) as u16 ^ 0x8000, number.wrapping_mul(77_777_777), i64::from(number) * TICK);
+            let stray = run.push_as(
+                9_999,
+                (number.wrapping_mul(331)) as u16 ^ 0x8000,
+                number.wrapping_mul(77_777_777),
+                i64::from(number) * TICK,
+            );
             assert_eq!(stray, Arrival::Doubtful);
         }
         run.tick();
     }
-    (0..5).for_each(|_| drop(run.tick()));
+    run.ticks(5);
     assert_eq!(run.decoded(), (0..200).collect::<Vec<_>>());
     assert_eq!(run.buffer.stats().resets, 0);
 }
@@ -374,11 +384,9 @@ fn memory_is_bounded_when_nobody_pulls() {
 
 #[test]
 fn bytes_are_bounded_too() {
-    let mut buffer = JitterBuffer::new(
-        Config { clock_rate: RATE, max_bytes: 20_000, ..Config::default() },
-        Recorder::new(),
-    )
-    .expect("good");
+    let mut buffer =
+        JitterBuffer::new(Config { clock_rate: RATE, max_bytes: 20_000, ..Config::default() }, Recorder::new())
+            .expect("good");
     for number in 0..100u16 {
         let packet =
             Packet { ssrc: 0, sequence_number: number, timestamp: u32::from(number) * 320, payload: &[1; 5_000] };
@@ -531,7 +539,12 @@ mod codecs {
     }
 
     /// Plays packets of 20 ms on an even network that loses some.
-    fn play<D: FrameDecoder>(decoder: D, clock: u32, packets: &[Vec<u8>], lost: impl Fn(usize) -> bool) -> (Stats, Vec<f32>) {
+    fn play<D: FrameDecoder>(
+        decoder: D,
+        clock: u32,
+        packets: &[Vec<u8>],
+        lost: impl Fn(usize) -> bool,
+    ) -> (Stats, Vec<f32>) {
         let config = Config { clock_rate: clock, ..Config::default() };
         let mut buffer = JitterBuffer::new(config, decoder).expect("good");
         let (mut all, mut out) = (Vec::new(), vec![0.0; buffer.frame_len()]);

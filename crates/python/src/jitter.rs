@@ -2,8 +2,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use antiphon_core::g711::Law;
 use antiphon_core::jitter::{
-    Arrival, Config, FrameDecoder, G711Decoder, JitterBuffer as Core, OpusDecoder, Packet, PcmDecoder,
-    PcmFormat, Tag,
+    Arrival, Config, FrameDecoder, G711Decoder, JitterBuffer as Core, OpusDecoder, Packet, PcmDecoder, PcmFormat, Tag,
 };
 use antiphon_core::{Error, opus};
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
@@ -199,12 +198,7 @@ impl JitterBuffer {
     }
 
     /// As pull, into ``out``: a C-contiguous float32 or int16 array of as many samples as a frame. Returns the tag.
-    fn pull_into<'py>(
-        &self,
-        py: Python<'py>,
-        now: f64,
-        out: &Bound<'py, PyAny>,
-    ) -> PyResult<&Bound<'py, PyString>> {
+    fn pull_into<'py>(&self, py: Python<'py>, now: f64, out: &Bound<'py, PyAny>) -> PyResult<&Bound<'py, PyString>> {
         let now = micros(now)?;
         if let Ok(out) = out.cast::<PyArrayDyn<f32>>() {
             let mut out = out.try_readwrite()?;
@@ -323,7 +317,8 @@ fn decoder(codec: &str, sample_rate: u32, channels: u8, dred: bool) -> PyResult<
         }
         "pcmu" | "pcma" => {
             if (sample_rate, channels) != (8_000, 1) {
-                let problem = format!("{codec} has a sample_rate of 8000 and 1 channel, not {sample_rate} and {channels}");
+                let problem =
+                    format!("{codec} has a sample_rate of 8000 and 1 channel, not {sample_rate} and {channels}");
                 return Err(to_python(Error::unsupported(problem)));
             }
             let law = if codec == "pcmu" { Law::Mu } else { Law::A };

@@ -10,8 +10,8 @@
 //! Times are microseconds of any clock that only goes forward, the same for packets and frames. Memory is bounded by
 //! [`Config::max_packets`] and [`Config::max_bytes`]; a buffer that is warmed up allocates nothing for a frame.
 
-mod config;
 mod conceal;
+mod config;
 mod decoder;
 mod delay;
 mod fifo;
@@ -177,7 +177,7 @@ impl<D: FrameDecoder> JitterBuffer<D> {
         stats.packets = self.queue.len();
         stats.bytes = self.queue.bytes();
         stats.target_ms = self.playout.target(&self.delay) as f64 * ms;
-        stats.delay_ms = self.playout.delay() as f64 * ms;
+        stats.delay_ms = self.playout.delay() * ms;
         stats.mean_delay_ms = self.playout.mean_delay() * ms;
         stats.jitter_ms = self.delay.jitter() * ms;
         stats
@@ -197,7 +197,9 @@ impl<D: FrameDecoder> JitterBuffer<D> {
             match self.playout.decoder().samples(packet.payload) {
                 Ok(samples) if samples > self.playout.longest_packet() => {
                     let most = self.playout.longest_packet();
-                    Err(Error::TooLarge(format!("a packet of {samples} samples is longer than 120 ms, which is {most}")))
+                    Err(Error::TooLarge(format!(
+                        "a packet of {samples} samples is longer than 120 ms, which is {most}"
+                    )))
                 }
                 Ok(0) => Err(Error::malformed(0, "the packet holds no samples")),
                 samples => samples,

@@ -460,7 +460,13 @@ impl<D: FrameDecoder> Playout<D> {
         self.level -= found.lag as f64;
         tick.stats.compressed_samples += found.lag as u64;
         let frame = frame as i64;
-        self.rest = if margin > 3 * frame { 1 } else if margin > frame * 3 / 2 { 3 } else { 9 };
+        self.rest = if margin > 3 * frame {
+            1
+        } else if margin > frame * 3 / 2 {
+            3
+        } else {
+            9
+        };
         Some(Tag::Compressed)
     }
 
@@ -491,7 +497,8 @@ impl<D: FrameDecoder> Playout<D> {
     fn decode_ahead(&mut self, wanted: usize, tick: &mut Tick<'_>) {
         while self.fifo.len() < wanted {
             let Some(front) = tick.queue.front() else { return };
-            let follows = Some(front.sequence) == self.next_sequence && (front.at - self.next_at) < self.lengths.unit as i64;
+            let follows =
+                Some(front.sequence) == self.next_sequence && (front.at - self.next_at) < self.lengths.unit as i64;
             if !follows || self.ahead > 0 {
                 return;
             }
