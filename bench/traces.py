@@ -21,8 +21,8 @@ class Network:
         loss: Share of packets lost.
         burst: Mean length of a run of lost packets; 1 loses each by itself, more is a Gilbert-Elliott channel whose bad
             state loses everything.
-        jitter_ms: Packets are late by a normal distribution of this mean and half of it as deviation; never early, and in
-            order, as behind one queue.
+        jitter_ms: Packets are late by a normal distribution of this mean and half of it as deviation; never early, and
+            in order, as behind one queue.
         reordered: Share of packets that, after that, are overtaken by others.
         skew_ppm: How much slower the sender's clock runs.
         spike_ms: Once, a third into the trace, everything stands still for so long.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Self, final
 
 from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 __version__: str
 
@@ -462,6 +463,7 @@ class JitterStats:
         """Interarrival jitter (RFC 3550, section 6.4.1)."""
 
 @final
+@disjoint_base
 class JitterBuffer:
     """A jitter buffer: packets come when the network brings them, frames go out one a tick.
 

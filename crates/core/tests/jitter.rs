@@ -107,6 +107,12 @@ impl Run {
         frame.tag
     }
 
+    fn ticks(&mut self, count: usize) {
+        for _ in 0..count {
+            self.tick();
+        }
+    }
+
     /// Plays packets whose arrivals are given, in order of time, and a second more.
     fn play(&mut self, mut arrivals: Vec<(i64, u32)>) {
         arrivals.sort_unstable();
@@ -117,9 +123,7 @@ impl Run {
             }
             self.tick();
         }
-        for _ in 0..50 {
-            self.tick();
-        }
+        self.ticks(50);
     }
 
     fn decoded(&self) -> &[u32] {
@@ -266,7 +270,7 @@ fn a_pause_of_the_sender_is_silence_and_not_loss() {
         }
         run.tick();
     }
-    (0..20).for_each(|_| drop(run.tick()));
+    run.ticks(20);
     let stats = run.buffer.stats();
     assert_eq!((stats.lost, stats.resets, run.decoded().len()), (0, 0, 200));
     assert!(stats.concealed_samples <= 2 * 16 * 205, "{stats:?}");
@@ -305,7 +309,7 @@ fn another_source_begins_anew() {
         run.buffer.push(&packet, i64::from(number) * TICK).expect("good");
         run.tick();
     }
-    (0..10).for_each(|_| drop(run.tick()));
+    run.ticks(10);
     assert_eq!(run.buffer.stats().resets, 1);
     assert_eq!(run.decoded()[run.decoded().len() - 100..], (100..200).collect::<Vec<_>>());
 }
@@ -320,7 +324,7 @@ fn a_jump_that_goes_on_begins_anew_and_loses_nothing_behind_it() {
             run.push_as(number, sequence, timestamp.wrapping_add(leap), i64::from(number) * TICK);
             run.tick();
         }
-        (0..10).for_each(|_| drop(run.tick()));
+        run.ticks(10);
         assert_eq!(run.buffer.stats().resets, 1, "{jump} {leap}");
         assert_eq!(run.decoded()[run.decoded().len() - 100..], (100..200).collect::<Vec<_>>());
     }
@@ -342,7 +346,7 @@ fn a_stray_packet_changes_nothing() {
         }
         run.tick();
     }
-    (0..5).for_each(|_| drop(run.tick()));
+    run.ticks(5);
     assert_eq!(run.decoded(), (0..200).collect::<Vec<_>>());
     assert_eq!(run.buffer.stats().resets, 0);
 }

@@ -88,6 +88,9 @@ impl FrameDecoder for Box<dyn FrameDecoder + Send> {
     }
 }
 
+/// Far beyond full scale, and far from where sums of squares are no longer finite.
+const LOUDEST: f32 = 64.0;
+
 /// How samples stand in a PCM packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PcmFormat {
@@ -95,7 +98,7 @@ pub enum PcmFormat {
     S16Le,
     /// 16 bits, big-endian: L16 of RFC 3551.
     S16Be,
-    /// IEEE 754 single precision, little-endian; what isn't finite is taken as 0.
+    /// IEEE 754 single precision, little-endian; what isn't finite is taken as 0, and beyond ±64 is cut.
     F32Le,
 }
 
@@ -163,7 +166,7 @@ impl FrameDecoder for PcmDecoder {
             PcmFormat::F32Le => {
                 for (sample, bytes) in out.iter_mut().zip(packet.chunks_exact(4)) {
                     let value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-                    *sample = if value.is_finite() { value } else { 0.0 };
+                    *sample = if value.is_finite() { value.clamp(-LOUDEST, LOUDEST) } else { 0.0 };
                 }
             }
         }

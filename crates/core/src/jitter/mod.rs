@@ -177,7 +177,7 @@ impl<D: FrameDecoder> JitterBuffer<D> {
         stats.packets = self.queue.len();
         stats.bytes = self.queue.bytes();
         stats.target_ms = self.playout.target(&self.delay) as f64 * ms;
-        stats.delay_ms = self.playout.delay() as f64 * ms;
+        stats.delay_ms = self.playout.delay() * ms;
         stats.mean_delay_ms = self.playout.mean_delay() * ms;
         stats.jitter_ms = self.delay.jitter() * ms;
         stats
