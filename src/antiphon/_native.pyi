@@ -1,15 +1,11 @@
 """Types of the native core (crates/python); checked against the binary by stubtest in ``make check``."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, final, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from collections.abc import Sequence
-from typing import Self, final
-
 from typing_extensions import Buffer
-from typing_extensions import Buffer, disjoint_base
 
 __version__: str
 
