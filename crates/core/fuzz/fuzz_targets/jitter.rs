@@ -2,7 +2,9 @@
 #![no_main]
 
 use antiphon_core::g711::Law;
-use antiphon_core::jitter::{Config, FrameDecoder, G711Decoder, JitterBuffer, OpusDecoder, Packet, PcmDecoder, PcmFormat};
+use antiphon_core::jitter::{
+    Config, FrameDecoder, G711Decoder, JitterBuffer, OpusDecoder, Packet, PcmDecoder, PcmFormat,
+};
 use antiphon_core::opus::Decoder;
 use libfuzzer_sys::fuzz_target;
 
@@ -36,7 +38,8 @@ fuzz_target!(|data: &[u8]| {
         let ssrc = u32::from(head[1] & 0xf8 == 0xf8);
         let _ = buffer.push(&Packet { ssrc, sequence_number, timestamp, payload }, now);
         for _ in 0..head[6] % 4 {
-            let frame = buffer.pull(now.wrapping_add(i64::from(head[7]) << 8), &mut out).expect("the frame has the right size");
+            let frame =
+                buffer.pull(now.wrapping_add(i64::from(head[7]) << 8), &mut out).expect("the frame has the right size");
             let channels = buffer.decoder().channels();
             assert_eq!((frame.decoded + frame.concealed + frame.recovered + frame.silence) * channels, out.len());
             assert!(out.iter().all(|sample| sample.is_finite()));
