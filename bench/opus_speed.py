@@ -2,7 +2,7 @@
 
 Run as ``python -m bench.opus_speed [--rounds N] [--json FILE]``; half a minute. Needs a C compiler and the libopus.a
 that ``cargo build --release`` left in ``target`` (or ``$CARGO_TARGET_DIR``, or named by ``--libopus``). Both sides
-encode and decode the same real speech in one process, in turns; the figures are CPU time of the thread.
+encode and decode the same speech in one process, in turns; the figures are CPU time of the thread.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Sides:
 
 
 def clip(case: Case) -> Int16:
-    """Real speech, interleaved."""
+    """Speech, interleaved."""
     with wave.open(str(CLIP)) as file:
         pcm = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float64)
         pcm = soxr.resample(pcm, file.getframerate(), case.rate)
@@ -281,7 +281,7 @@ def main() -> int:
         for case in CASES:
             results[case.name] = Bench(library, case).measure(options.rounds)
     notes = [
-        f"{OPUS_VERSION}, the same archive on both sides, whose packets are compared; real speech, int16; medians of"
+        f"{OPUS_VERSION}, the same archive on both sides, whose packets are compared; speech, int16; medians of"
         f" {options.rounds} rounds of each side in turns, CPU time of the thread.",
         "`encode` gives new bytes, `decode` a new array, `decode into` writes into one that is there.",
     ]

@@ -1,4 +1,4 @@
-//! What the Opus encoder and decoder do to real speech.
+//! What the Opus encoder and decoder do to speech.
 
 use std::path::Path;
 
