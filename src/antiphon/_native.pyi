@@ -459,7 +459,6 @@ class JitterStats:
         """Interarrival jitter (RFC 3550, section 6.4.1)."""
 
 @final
-@disjoint_base
 class JitterBuffer:
     """A jitter buffer: packets come when the network brings them, frames go out one a tick.
 
