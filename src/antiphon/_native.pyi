@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, final, overlo
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 __version__: str
 
@@ -340,8 +340,8 @@ class OggWriter:
         *,
         serial: int,
         vendor: str = "antiphon",
-        comments: Sequence[str] = [],
-        page_samples: int | None = 48_000,
+        comments: Sequence[str] = ...,
+        page_samples: int | None = ...,
     ) -> Self: ...
     def write(self, packet: Buffer) -> bytes:
         """Write a packet and give the pages that are ready, the first time the headers as well.
@@ -458,7 +458,7 @@ class JitterStats:
     def jitter_ms(self) -> float:
         """Interarrival jitter (RFC 3550, section 6.4.1)."""
 
-@final
+@disjoint_base
 class JitterBuffer:
     """A jitter buffer: packets come when the network brings them, frames go out one a tick.
 
