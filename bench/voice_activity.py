@@ -1,7 +1,8 @@
 """Voice activity detection: Antiphon's detector beside WebRTC's on speech in noise, and what a frame costs.
 
-Run as ``python -m bench.voice_activity [--speech FOLDER ...] [--json FILE]``; ten seconds. Folders hold WAV files of mostly
-speech, 16 kHz, mono, 16-bit; the default is the synthetic voice of the tests. All but the cost is the same in every run.
+Run as ``python -m bench.voice_activity [--speech FOLDER ...] [--json FILE]``; ten seconds. Folders hold WAV files of
+mostly speech, 16 kHz, mono, 16-bit; the default is the synthetic voice of the tests. All but the cost is the same in
+every run.
 
 Speech is what is within 30 dB of an utterance's loud parts, with gaps up to 150 ms closed; 30 ms about each edge count
 for neither side. WebRTC's detector (as in the package ``pocketsphinx``) says yes or no in four modes: its score is how

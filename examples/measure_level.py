@@ -1,7 +1,7 @@
 """Measure a stream as it arrives: its level, its peaks, and where somebody speaks.
 
-Run as ``python examples/measure_level.py [FILE.wav]`` with a WAV of 16-bit PCM. Without one it makes a stream of its own:
-quiet noise, a tone that swells until it clips, which the detector takes for a voice, and noise again.
+Run as ``python examples/measure_level.py [FILE.wav]`` with a WAV of 16-bit PCM. Without one it makes a stream of its
+own: quiet noise, a tone that swells until it clips, which the detector takes for a voice, and noise again.
 """
 
 from __future__ import annotations
