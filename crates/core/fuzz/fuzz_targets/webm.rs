@@ -20,7 +20,11 @@ fuzz_target!(|data: &[u8]| {
 });
 
 /// What came out, as far as it can be compared: packets by their place and size.
-fn events<'a>(mut demuxer: WebmDemuxer, pieces: impl Iterator<Item = &'a [u8]>, stream: &[u8]) -> Result<Vec<(u64, i64, usize)>> {
+fn events<'a>(
+    mut demuxer: WebmDemuxer,
+    pieces: impl Iterator<Item = &'a [u8]>,
+    stream: &[u8],
+) -> Result<Vec<(u64, i64, usize)>> {
     let mut seen = Vec::new();
     let mut last = i64::MIN;
     for piece in pieces {
