@@ -41,10 +41,10 @@ RUSTFLAGS = (
     "--cfg=fuzzing",
 )
 LIMITS = ("-max_len=65536", "-timeout=10", "-rss_limit_mb=1024")
-LARGEST_KEPT = 8 * 1024
+LARGEST_KEPT = 2 * 1024
 """Bytes of an input that may join the kept corpus."""
 
-STATUS = re.compile(r"^#(\d+)\s+(\w+)\s+(?:cov: (\d+) )?.*?(?:exec/s: (\d+))?(?: rss: (\w+))?")
+STATUS = re.compile(r"#(\d+)\s.* cov: (\d+) .* exec/s: (\d+) ")
 FAILURE = re.compile(r"SUMMARY: |.* panicked at |ERROR: ")
 
 
@@ -138,7 +138,7 @@ def watch(name: str, said: Iterable[str], seconds: int) -> list[str]:
             telling.append(line.rstrip())
         lines.append(line.rstrip())
         if status := STATUS.match(line):
-            runs, coverage, speed = status[1], status[3] or coverage, status[4] or speed
+            runs, coverage, speed = status.groups()
         now = time.monotonic() - began
         if now - shown >= every:
             shown = now
@@ -161,7 +161,7 @@ def keep(name: str, program: Path) -> None:
         if found.stat().st_size <= LARGEST_KEPT:
             shutil.copy(found, small)
     before = len(list((CORPUS / name).iterdir()))
-    command = [str(program), "-merge=1", *LIMITS, str(CORPUS / name), str(small)]
+    command = [str(program), "-set_cover_merge=1", "-use_counters=0", *LIMITS, str(CORPUS / name), str(small)]
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     after = list((CORPUS / name).iterdir())
     print(f"{name}: {len(after) - before} inputs added, {sum(path.stat().st_size for path in after)} bytes in all")

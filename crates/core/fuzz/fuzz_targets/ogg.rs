@@ -5,19 +5,46 @@ use antiphon_core::container::ogg::OggDemuxer;
 use antiphon_core::container::{Event, MAX_PACKET, OpusHead};
 use libfuzzer_sys::fuzz_target;
 
-// The first byte says how the rest is cut into pieces, and whether the head is known from elsewhere. What comes out
-// must be the same in one piece.
+// The first byte says how the rest is cut into pieces, whether the head is known from elsewhere, and whether checksums
+// are mended, without which hardly any changed page would be read. What comes out must be the same in one piece.
 fuzz_target!(|data: &[u8]| {
     let Some((&control, stream)) = data.split_first() else { return };
     let demuxer = || match control & 1 {
         0 => OggDemuxer::new(),
         _ => OggDemuxer::with_header(OpusHead::new(2, 312, 48_000).expect("two channels are possible")),
     };
-    let piece = 1 + usize::from(control >> 1);
-    let cut = events(demuxer(), stream.chunks(piece), stream);
-    let whole = events(demuxer(), [stream].into_iter(), stream);
+    let mut stream = stream.to_vec();
+    if control & 2 == 0 {
+        mend(&mut stream);
+    }
+    let piece = 1 + usize::from(control >> 2);
+    let cut = events(demuxer(), stream.chunks(piece), &stream);
+    let whole = events(demuxer(), [&stream[..]].into_iter(), &stream);
     assert_eq!(cut, whole, "in pieces of {piece}");
 });
+
+/// Give every whole page the checksum that it should have.
+fn mend(stream: &mut [u8]) {
+    let mut at = 0;
+    while let Some(found) = stream[at..].windows(4).position(|window| window == b"OggS") {
+        at += found;
+        let rest = &mut stream[at..];
+        let Some(&segments) = rest.get(26) else { return };
+        let body = 27 + usize::from(segments);
+        let Some(lacing) = rest.get(27..body) else { return };
+        let length = body + lacing.iter().map(|&lace| usize::from(lace)).sum::<usize>();
+        if let Some(page) = rest.get_mut(..length) {
+            page[22..26].fill(0);
+            let sum = page.iter().fold(0_u32, |sum, &byte| {
+                (0..8).fold(sum ^ u32::from(byte) << 24, |sum, _| {
+                    (sum << 1) ^ if sum >> 31 != 0 { 0x04C1_1DB7 } else { 0 }
+                })
+            });
+            page[22..26].copy_from_slice(&sum.to_le_bytes());
+        }
+        at += 4;
+    }
+}
 
 /// What came out, as far as it can be compared: packets by their place and size.
 fn events<'a>(
