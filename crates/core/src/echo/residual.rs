@@ -25,7 +25,7 @@ const NEAR_FRAMES: u32 = 20;
 /// The filter is wrong if this share of the error is coherent with the estimated echo and has this share of its power.
 const WRONG_COHERENCE: f32 = 0.4;
 const WRONG_SHARE: f32 = 0.02;
-const WRONG_FRAMES: u32 = 6;
+const WRONG_FRAMES: u32 = 15;
 /// Keeps decaying averages away from denormal numbers.
 const TINY: f32 = 1e-20;
 
