@@ -7,12 +7,15 @@
 
 # Flags for what a target runs:  make serve ARGS="--port 9000"   make test ARGS="tests/unit -k resume"
 ARGS ?=
+# What `make bench` runs.
+BENCH ?= ingest
 # Debian packages whose programs the tests use.
 SYSTEM_PACKAGES ?= chromium
 
 BIN := .venv/bin
+CORE := $(shell find crates -name target -prune -o \( -name '*.rs' -o -name '*.toml' \) -print)
 
-.PHONY: help serve test check bench docs format clean
+.PHONY: help serve test check bench wheel fuzz docs format clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,29 +29,37 @@ test: .venv/.with-development ## run all tests (some of them: ARGS="tests/unit -
 check: .venv/.with-development ## read the code without running it: format, lint, types, layers, tree
 	@$(BIN)/python -m scripts.run_checks
 
-bench: .venv/.with-bench ## measure the ingest of audio against other servers (flags: ARGS="--help")
-	@if [ -f bench/package.json ]; then $(BIN)/python -m scripts.node bench; fi
-	@$(BIN)/python -m bench.ingest $(ARGS)
+bench: .venv/.with-bench ## measure ourselves against others (BENCH=ingest, or another of bench/; flags: ARGS="--help")
+	@if [ $(BENCH) = ingest ]; then $(BIN)/python -m scripts.node bench; fi
+	@$(BIN)/python -m bench.$(BENCH) $(ARGS)
+
+wheel: .venv/.with-server ## build a wheel into dist, and test it in an environment without Rust
+	@$(BIN)/python -m scripts.wheel $(ARGS)
+
+fuzz: .venv/.with-development ## feed the parsers and decoders hostile bytes (flags: ARGS="--help")
+	@$(BIN)/python -m scripts.fuzz $(ARGS)
 
 docs: .venv/.with-development ## build the reference of the Python API into build/docs
 	@$(BIN)/python -m scripts.reference build/docs
 
-format: .venv/.with-development ## bring the Python code into shape
+format: .venv/.with-development ## bring the Python and Rust code into shape
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
+	@cargo fmt --all
 
 clean: ## remove what was built and cached (.venv and node_modules as well: ALL=1)
-	@rm -rf build dist test-output bench-output .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf build dist target src/antiphon/_native*.so test-output bench-output .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . \( -name .git -o -name .venv -o -name node_modules \) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 	@if [ -n "$(ALL)" ]; then rm -rf .venv .cache tests/js/node_modules bench/node_modules; fi
 
 # One stamp for each set of extras. Its rule installs nothing, and needs no network, unless the content of pyproject.toml
-# has changed. The environment itself is a prerequisite, so that one whose Python has vanished is made anew.
+# or of the native core has changed. The environment itself is a prerequisite, so that one whose Python has vanished is
+# made anew.
 .venv/.with-server: extras :=
 .venv/.with-development: extras := test check docs
 .venv/.with-bench: extras := test bench
 
-.venv/.with-%: pyproject.toml $(BIN)/python
+.venv/.with-%: pyproject.toml Cargo.toml Cargo.lock $(CORE) $(BIN)/python
 	@python=$$(scripts/find-python) && "$$python" -m scripts.environment $@ $(extras)
 
 $(BIN)/python:

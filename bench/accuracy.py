@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soxr
 from pocketsphinx import Decoder
 from rich.console import Console
 from rich.progress import track
 
 from antiphon.events import Event, Transcript
+from antiphon.media.resample import Resampler
 from antiphon.speech.engines.pocketsphinx import PocketSphinxRecogniser
 from antiphon.speech.recogniser import EngineOptions
 from antiphon.speech.transcriber import Transcriber
@@ -85,8 +85,9 @@ def synthesise(voice: str, folder: Path) -> list[tuple[bytes, str]]:
         path = folder / f"{voice}-{number}.wav"
         subprocess.run(["flite", "-voice", voice, "-t", sentence, "-o", str(path)], check=True, timeout=60)
         with wave.open(str(path)) as file:
-            samples = np.frombuffer(file.readframes(file.getnframes()), np.int16)
-            samples = soxr.resample(samples, file.getframerate(), RATE)
+            resampler = Resampler(file.getframerate(), RATE)
+            samples = resampler.push(np.frombuffer(file.readframes(file.getnframes()), np.int16))
+            samples = np.concatenate([samples, resampler.flush_int16()])
         noise = np.random.default_rng(number).normal(scale=20.0, size=len(samples) + 3 * RATE // 2)
         noise[RATE // 2 : RATE // 2 + len(samples)] += samples
         spoken.append((np.clip(noise, -32768, 32767).astype("<i2").tobytes(), sentence))

@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from scripts import rust
+
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
@@ -46,9 +48,15 @@ def digest(paths: Iterable[Path]) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def sources() -> list[Path]:
+    """What decides what is installed: the requirements, and everything that the native core is built of."""
+    crates = sorted(path for path in (ROOT / "crates").rglob("*") if path.suffix in {".rs", ".toml"})
+    return [ROOT / "pyproject.toml", ROOT / "Cargo.toml", ROOT / "Cargo.lock", *crates]
+
+
 def installed() -> list[set[str]]:
-    """The sets of extras that are installed as ``pyproject.toml`` now asks for them."""
-    now = digest([ROOT / "pyproject.toml"])
+    """The sets of extras that are installed as the sources now ask for them."""
+    now = digest(sources())
     stamps = [path.read_text().split() for path in VENV.glob(".with-*")]
     return [set(stamp[1:]) for stamp in stamps if stamp[:1] == [now]]
 
@@ -75,20 +83,22 @@ def create() -> None:
 
 
 def install(stamp: Path, extras: list[str]) -> None:
-    """Install the project with ``extras``, unless that has been done since ``pyproject.toml`` changed.
+    """Install the project with ``extras``, unless that has been done since its requirements or its core changed.
 
     Raises:
+        rust.RustError: What builds the native core is missing.
         subprocess.CalledProcessError: pip failed; it has said why.
     """
     if not any(present.issuperset(extras) for present in installed()):
         target = f".[{','.join(extras)}]" if extras else "."
         what = f"Antiphon ({', '.join(extras)})" if extras else "Antiphon"
-        print(f"Installing {what} into {VENV.name}; the first time this takes a minute or two", flush=True)
+        rust.check()
+        print(f"Building and installing {what}; the first time this takes two or three minutes", flush=True)
         began = time.monotonic()
         quiet = ["--quiet", "--disable-pip-version-check", "--no-input", "--retries", "5"]
         subprocess.run([PYTHON, "-m", "pip", "install", *quiet, "--editable", target], cwd=ROOT, check=True)
         print(f"Installed in {time.monotonic() - began:.0f} s", flush=True)
-    stamp.write_text(" ".join([digest([ROOT / "pyproject.toml"]), *extras]) + "\n")
+    stamp.write_text(" ".join([digest(sources()), *extras]) + "\n")
 
 
 def main(arguments: list[str]) -> int:
@@ -97,6 +107,9 @@ def main(arguments: list[str]) -> int:
             create()
             if arguments:
                 install(ROOT / arguments[0], arguments[1:])
+    except rust.RustError as error:
+        print(error, file=sys.stderr)
+        return 1
     except subprocess.CalledProcessError as error:
         print(f"Setting up {VENV.name} failed: {' '.join(map(str, error.cmd))}", file=sys.stderr)
         print("Installing needs a network; running what is installed does not.", file=sys.stderr)

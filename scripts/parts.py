@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,7 +47,13 @@ class Job:
     strict: bool = field(default_factory=lambda: os.environ.get("CI", "") not in {"", "0", "false"})
     outcomes: list[Outcome] = field(default_factory=list)
 
-    def run(self, name: str, command: Sequence[str | Path], cwd: Path = ROOT) -> None:
+    def run(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        cwd: Path = ROOT,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         """Run ``command`` with its output in the open and note how it ended."""
         words = [str(word) for word in command]
         shown = shlex.join(w.removeprefix(f"{BIN}/").removeprefix(f"{ROOT}/") for w in words)
@@ -55,7 +61,7 @@ class Job:
         print(f"\n--- {name}: {shown}{where}", flush=True)
         began = time.monotonic()
         try:
-            code = subprocess.run(words, cwd=cwd, stdin=subprocess.DEVNULL, check=False).returncode
+            code = subprocess.run(words, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, check=False).returncode
             detail = f"exit status {code}" if code else ""
         except OSError as error:
             code, detail = 127, f"{words[0]} could not be started: {error.strerror}"

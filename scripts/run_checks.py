@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts import node
+from scripts import node, rust
 from scripts.environment import ROOT
 from scripts.parts import BIN, Job
 
@@ -15,6 +15,11 @@ def main() -> int:
     job.run("lint", [BIN / "ruff", "check", "."])
     job.run("types", [BIN / "mypy"])
     job.run("types of the scripts", [BIN / "mypy", "--strict", "scripts"])
+    job.run("types of the native core", [BIN / "python", "-m", "mypy.stubtest", "antiphon._native"])
+    cargo = rust.environment()
+    job.run("format of the Rust", ["cargo", "fmt", "--all", "--check"])
+    clippy = ["cargo", "clippy", "--locked", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]
+    job.run("lint of the Rust", clippy, environment=cargo)
     job.run("layers", [BIN / "lint-imports", "--no-logo"])
     if (JS / "package.json").exists():
         try:

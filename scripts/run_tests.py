@@ -7,13 +7,16 @@ install for it.
 from __future__ import annotations
 
 import argparse
+import shutil
 
-from scripts import node, system
+from scripts import node, rust, system
 from scripts.environment import ROOT
 from scripts.parts import BIN, Job
 
 JS = ROOT / "tests" / "js"
 NEEDED_BY = {"chromium": "browser tests"}
+FUZZ_SECONDS = 4
+"""For each target: enough to show that all of them build and run. `make fuzz` is for finding something."""
 MARKERS = {"chromium": "browser"}
 """Pytest markers of the tests that need a package. Others skip themselves where their program is missing."""
 
@@ -47,6 +50,14 @@ def main() -> int:
         print("With ARGS only pytest is run.")
     elif (JS / "package.json").exists():
         job.run("JavaScript tests", ["npm", "test", "--silent"], JS)
+
+    if not pytest_arguments:
+        job.run("Rust tests", ["cargo", "test", "--locked", "--workspace", "--quiet"], environment=rust.environment())
+        if shutil.which("c++"):
+            fuzz = [BIN / "python", "-m", "scripts.fuzz", "--seconds", str(FUZZ_SECONDS)]
+            job.run("Fuzzing, a short run", fuzz, environment=rust.environment())
+        else:
+            job.skip("Fuzzing, a short run", f"no C++ compiler; install one with: {system.how_to_get('g++')}")
 
     markers = ["-m", " and ".join(f"not {marker}" for marker in left_out)] if left_out else []
     job.run("Python tests", [BIN / "python", "-m", "pytest", *markers, *pytest_arguments])

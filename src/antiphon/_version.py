@@ -1,3 +1,5 @@
-"""The one place that holds the version."""
+"""The version, which is that of the native core: the one place that holds it is ``Cargo.toml``."""
 
-__version__ = "0.1.0"
+from antiphon._native import __version__
+
+__all__ = ["__version__"]

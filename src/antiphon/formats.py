@@ -23,8 +23,22 @@ class Encoding(StrEnum):
     ALAW = "alaw"
 
 
-LIVE_ENCODINGS = frozenset({Encoding.PCM_S16LE})
-"""What a live stream may carry today. The others are named by the contract and refused with a reason."""
+OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
+"""Clock rates that an Opus stream may have; RFC 7587 knows 48 000 alone."""
+MAX_OPUS_CHANNELS = 2
+OPUS_ENCODINGS = frozenset({Encoding.OPUS, Encoding.WEBM, Encoding.OGG})
+"""Opus by the packet, and containers of it."""
+CONTAINERS = frozenset({Encoding.WEBM, Encoding.OGG})
+"""Byte streams, whose messages may begin and end anywhere; their own headers say what is in them."""
+DEFAULT_RATES = {
+    Encoding.PCM_S16LE: 16_000,
+    Encoding.MULAW: 8_000,
+    Encoding.ALAW: 8_000,
+    Encoding.OPUS: 48_000,
+    Encoding.WEBM: 48_000,
+    Encoding.OGG: 48_000,
+}
+"""Hertz of a stream whose client does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +57,13 @@ class AudioFormat:
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one sample of every channel, for 16-bit PCM."""
-        return 2 * self.channels
+        """Bytes of one sample of every channel; 0 for Opus, where there is no such number."""
+        if self.encoding is Encoding.PCM_S16LE:
+            return 2 * self.channels
+        return 0 if self.encoding in OPUS_ENCODINGS else self.channels
 
     def seconds(self, size: int) -> float:
-        """How long ``size`` bytes of 16-bit PCM last."""
+        """How long ``size`` bytes of PCM or G.711 last."""
         return size / (self.frame_bytes * self.sample_rate)
 
     def __str__(self) -> str:
@@ -56,7 +72,7 @@ class AudioFormat:
 
 def live_format(
     encoding: object = "pcm_s16le",
-    sample_rate: object = 16_000,
+    sample_rate: object = None,
     channels: object = 1,
     *,
     names: tuple[str, str, str] = ("encoding", "sample_rate", "channels"),
@@ -65,8 +81,9 @@ def live_format(
 
     Args:
         encoding: One of :class:`Encoding`, as text.
-        sample_rate: Hertz, 8000 to 192000.
-        channels: 1 to 8.
+        sample_rate: Hertz, 8000 to 192000; of Opus one of :data:`OPUS_RATES`, and the clock of its timestamps. None
+            stands for that of :data:`DEFAULT_RATES`.
+        channels: 1 to 8; of Opus 1 or 2.
         names: What the three fields are called at the door that asks, for the error.
 
     Raises:
@@ -74,26 +91,35 @@ def live_format(
         UnsupportedFormat: A value this server cannot take; the message lists what it takes.
     """
     encoding_name, rate_name, channels_name = names
-    if not isinstance(encoding, str):
-        raise BadMessage(f"{encoding_name} must be text, such as 'pcm_s16le'", field=encoding_name)
+    known = _encoding(encoding, encoding_name)
+    if sample_rate is None:
+        sample_rate = DEFAULT_RATES[known]
+    opus = known in OPUS_ENCODINGS
+    most = MAX_OPUS_CHANNELS if opus else MAX_CHANNELS
+    rate = _within(sample_rate, rate_name, MIN_SAMPLE_RATE, MAX_SAMPLE_RATE, " Hz")
+    if opus and rate not in OPUS_RATES:
+        can = ", ".join(map(str, OPUS_RATES))
+        raise UnsupportedFormat(f"{rate_name} {rate} is not a rate of Opus; send one of {can}", field=rate_name)
+    return AudioFormat(known, rate, _within(channels, channels_name, 1, most, ""))
+
+
+def _encoding(value: object, name: str) -> Encoding:
+    if not isinstance(value, str):
+        raise BadMessage(f"{name} must be text, such as 'pcm_s16le'", field=name)
     try:
-        known = Encoding(encoding)
+        return Encoding(value)
     except ValueError:
-        known = None
-    if known not in LIVE_ENCODINGS:
-        can = ", ".join(sorted(e.value for e in LIVE_ENCODINGS))
-        what = "is not taken live yet" if known else "is not an encoding of this server"
+        can = ", ".join(sorted(encoding.value for encoding in Encoding))
         raise UnsupportedFormat(
-            f"{encoding_name} {encoding[:40]!r} {what}; send {can}, or post the whole file to /v1/transcribe",
-            field=encoding_name,
-        )
-    for value, name, low, high, unit in (
-        (sample_rate, rate_name, MIN_SAMPLE_RATE, MAX_SAMPLE_RATE, " Hz"),
-        (channels, channels_name, 1, MAX_CHANNELS, ""),
-    ):
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise BadMessage(f"{name} must be a whole number from {low} to {high}{unit}", field=name)
-        if not low <= value <= high:
-            raise UnsupportedFormat(f"{name} {value} is out of range; send {low} to {high}{unit}", field=name)
-    assert isinstance(sample_rate, int) and isinstance(channels, int) and known is not None  # noqa: S101, PT018
-    return AudioFormat(known, sample_rate, channels)
+            f"{name} {value[:40]!r} is not an encoding of this server; send {can}, or post the whole file to "
+            "/v1/transcribe",
+            field=name,
+        ) from None
+
+
+def _within(value: object, name: str, low: int, high: int, unit: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise BadMessage(f"{name} must be a whole number from {low} to {high}{unit}", field=name)
+    if not low <= value <= high:
+        raise UnsupportedFormat(f"{name} {value} is out of range; send {low} to {high}{unit}", field=name)
+    return value

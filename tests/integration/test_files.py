@@ -12,8 +12,8 @@ from typing import Any
 import aiohttp
 import numpy as np
 import pytest
-import soxr
 
+from antiphon.media.resample import Resampler
 from integration.clients import Talker, audio_stream, rtp_packets
 from integration.observe import Event, Message, events, eventually, session_events
 from support.audio import KINDS, SPEECH, Kind, encode, speech, transcripts, wav
@@ -41,7 +41,8 @@ def storing(store: Path) -> Iterator[ServerProcess]:
 def at(pcm: bytes, sample_rate: int, channels: int) -> bytes:
     """Speech at another rate, in every channel, of which the first is half as loud."""
     samples = np.frombuffer(pcm, "<i2").astype(np.float32) / 32_768
-    mono = soxr.resample(samples, 16_000, sample_rate, quality="VHQ")
+    resampler = Resampler(16_000, sample_rate)
+    mono = np.concatenate([resampler.push(samples), resampler.flush()])
     spread = np.repeat(mono[:, None], channels, axis=1)
     if channels > 1:
         spread[:, 0] *= 0.5

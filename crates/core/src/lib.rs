@@ -10,6 +10,7 @@ mod error;
 pub mod g711;
 pub mod jitter;
 pub mod level;
+pub mod live;
 pub mod mixer;
 pub mod opus;
 pub mod resample;

@@ -7,6 +7,7 @@ mod echo;
 mod error;
 mod g711;
 mod jitter;
+mod live;
 mod mixer;
 mod opus;
 mod rtp;
@@ -24,11 +25,13 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         echo::register,
         g711::register,
         jitter::register,
+        live::register,
         mixer::register,
         opus::register,
         rtp::register,
     ] {
         register(module)?;
     }
-    Ok(())
+    // the stub says what is public
+    module.delattr("__all__")
 }

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
-
+from antiphon import _native
 from antiphon.errors import BadAudio, UnsupportedFormat
 from antiphon.formats import AudioFormat, Encoding
-from antiphon.media.resample import MonoResampler, Samples
 
 
 class PcmConverter:
@@ -33,7 +29,7 @@ class PcmConverter:
         self._source = source
         self._frame_bytes = source.frame_bytes
         self._passthrough = source.channels == 1 and source.sample_rate == sample_rate
-        self._resampler = MonoResampler(source.sample_rate, sample_rate)
+        self._native = _native.PcmConverter(source.sample_rate, source.channels, sample_rate)
 
     @property
     def passthrough(self) -> bool:
@@ -47,7 +43,9 @@ class PcmConverter:
             data: Whole sample frames, any number of them.
 
         Returns:
-            Mono s16le. While resampling it lags behind the input by up to about 0.12 s, so it may be empty.
+            Mono s16le. While resampling it lags behind the input, so it may be empty: by 5 to 15 ms from 16 kHz and
+            above, by 10 to 30 ms from 8 kHz, and by up to 60 ms from rates that share few divisors with the target,
+            such as 11.025 kHz.
 
         Raises:
             BadAudio: The piece ends within a sample frame. The stream is unchanged and may go on.
@@ -59,22 +57,11 @@ class PcmConverter:
             )
         if self._passthrough:
             return data
-        return self._resampler.push(self._mono(data))
+        return self._native.convert(data)
 
     def flush(self) -> bytes:
         """End the stream: what the resampler still holds. A later :meth:`convert` begins a new stream."""
-        return self._resampler.flush()
-
-    def _mono(self, data: bytes) -> Samples:
-        # Eight 16-bit samples sum exactly in a 32-bit float (24 bits of significand), so the mean of any
-        # channel count that a live stream may have is free of overflow and of rounding in the sum.
-        samples = np.frombuffer(data, "<i2").astype(np.float32)
-        channels = self._source.channels
-        if channels == 1:
-            return samples
-        mono: Samples = samples.reshape(-1, channels).sum(axis=1, dtype=np.float32)
-        mono /= np.float32(channels)
-        return mono
+        return self._native.flush()
 
 
 def rms_dbfs(pcm: bytes) -> float:
@@ -85,8 +72,6 @@ def rms_dbfs(pcm: bytes) -> float:
     Raises:
         ValueError: An odd number of bytes.
     """
-    samples = np.frombuffer(pcm, "<i2").astype(np.float32)
-    if not samples.size:
-        return -math.inf
-    power = float(np.dot(samples, samples)) / samples.size
-    return 10 * math.log10(power / 32768**2) if power else -math.inf
+    if len(pcm) % 2:
+        raise ValueError(f"{len(pcm)} bytes are not a multiple of 2, the size of a sample")
+    return _native.measure_level(pcm).rms_dbfs

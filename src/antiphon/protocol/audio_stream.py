@@ -9,7 +9,7 @@ import orjson
 
 from antiphon.errors import BadMessage, UnsupportedFormat
 from antiphon.events import Ended, Entry, Failed, Speaking, Transcript
-from antiphon.formats import AudioFormat, live_format
+from antiphon.formats import CONTAINERS, AudioFormat, Encoding, live_format
 from antiphon.protocol import fields
 from antiphon.protocol.transcription import Resume, words_to_wire
 
@@ -118,10 +118,16 @@ def _parse_join(message: dict[str, Any]) -> Join:
     format_fields = fields.as_object({} if wanted is None else wanted, "format")
     audio = live_format(
         format_fields.get("codec", "pcm_s16le"),
-        format_fields.get("sampleRate", 16_000),
+        format_fields.get("sampleRate"),
         format_fields.get("channels", 1),
         names=("format.codec", "format.sampleRate", "format.channels"),
     )
+    if framing == "rtp" and audio.encoding in CONTAINERS:
+        raise UnsupportedFormat(
+            f"{audio.encoding.value} is a byte stream that RTP framing cannot carry; send it with framing 'plain', or "
+            "its packets as codec 'opus'",
+            field="framing",
+        )
     resume: Resume | None = None
     if message.get("resume") is not None:
         again = fields.as_object(message["resume"], "resume")
@@ -149,15 +155,17 @@ def _parse_reply(value: object) -> AudioFormat | None:
     if value is None:
         return None
     reply = fields.as_object(value, "reply")
-    try:
-        return live_format(
-            reply.get("codec", "pcm_s16le"),
-            reply.get("sampleRate", 16_000),
-            1,
-            names=("reply.codec", "reply.sampleRate", "reply.channels"),
+    audio = live_format(
+        reply.get("codec", "pcm_s16le"),
+        reply.get("sampleRate"),
+        1,
+        names=("reply.codec", "reply.sampleRate", "reply.channels"),
+    )
+    if audio.encoding is not Encoding.PCM_S16LE:
+        raise UnsupportedFormat(
+            f"reply.codec {audio.encoding.value!r} is not sent back by this server; send pcm_s16le", field="reply.codec"
         )
-    except UnsupportedFormat as fault:
-        raise UnsupportedFormat(fault.message.partition(";")[0] + "; send pcm_s16le", field=fault.field) from None
+    return audio
 
 
 def format_to_wire(audio: AudioFormat) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def parse_start(data: object) -> StartTranscription:
     return StartTranscription(
         language=fields.text(message, "language_code"),
         format=live_format(
-            message.get("encoding", "pcm_s16le"), message.get("sample_rate", 16_000), message.get("channels", 1)
+            message.get("encoding", "pcm_s16le"), message.get("sample_rate"), message.get("channels", 1)
         ),
         interim_results=fields.boolean(message, "interim_results", True),
         session_id=session_id,

@@ -30,31 +30,3 @@ class SessionLimits:
     retention_s: float = 3600.0
     max_retained: int = 1000
     max_pending_events: int = 1000
-
-
-class AudioPace:
-    """A token bucket that counts seconds of audio.
-
-    Args:
-        rate: Seconds of audio a second that may come for long.
-        burst: Seconds of audio that may come at once.
-        now: The time, in seconds.
-    """
-
-    __slots__ = ("_at", "_burst", "_level", "_rate")
-
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._level = burst
-        self._at = now
-
-    def take(self, seconds: float, now: float) -> float:
-        """Take `seconds` of audio; returns 0 where they may come, else how many seconds to wait for that."""
-        level = min(self._burst, self._level + (now - self._at) * self._rate)
-        self._at = now
-        if seconds <= level:
-            self._level = level - seconds
-            return 0.0
-        self._level = level
-        return (min(seconds, self._burst) - level) / self._rate

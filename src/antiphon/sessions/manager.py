@@ -194,11 +194,11 @@ class SessionManager:
         """What became of all packets that had sequence numbers."""
         total = replace(self._packets)
         for participant in self.participants():
-            total.add(participant.sequence.stats)
+            total.add(participant.inflow.stats)
         return total
 
     def _participant_ended(self, participant: Participant) -> None:
-        self._packets.add(participant.sequence.stats)
+        self._packets.add(participant.inflow.stats)
         self.release()
 
     def _participant_transcriber(self, interim_results: bool, participant: Participant) -> Transcriber:

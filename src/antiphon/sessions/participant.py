@@ -8,21 +8,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from antiphon.clock import Clock
-from antiphon.errors import BadAudio, Conflict, DurationLimit, RateLimited
-from antiphon.events import Ended, Started
+from antiphon.errors import AntiphonError, Conflict
+from antiphon.events import Ended, Failed, Started
 from antiphon.formats import AudioFormat
-from antiphon.media import PcmConverter
-from antiphon.protocol.rtp import Ready, SequenceReceiver
-from antiphon.sessions.limits import AudioPace, SessionLimits
+from antiphon.sessions.inflow import Inflow, inflow_of
+from antiphon.sessions.limits import SessionLimits
 from antiphon.speech.transcriber import Transcriber
 
 if TYPE_CHECKING:
     from antiphon.sessions.session import Session
-
-MIN_RETRY_S = 0.5
-"""Whoever was too fast waits this long at least, so that it is not told of every chunk."""
-MAX_FILLED_GAP_S = 0.5
-"""Gaps up to this long are filled with silence; longer ones end the utterance."""
 
 
 class Participant:
@@ -32,7 +26,7 @@ class Participant:
         id: Unique in its session, and the ``speaker`` of its transcripts.
         resume_token: Whoever shows it may go on with this stream.
         next_seq: The chunk wanted next; all before it are safe (framings without numbers count messages).
-        sequence: Order and loss, for RTP framing.
+        inflow: The way of its audio in.
         ending: True once the stream takes no more audio: it has ended, or its last words are being worked out.
         ended: True once `Ended` is written.
         resume_window: Seconds that the stream waits for its client to come back.
@@ -58,27 +52,21 @@ class Participant:
         self.language = language
         self.resume_token = secrets.token_urlsafe(24)
         self.next_seq = 0
-        self.sequence = SequenceReceiver(audio.sample_rate)
         self.dropped = 0
-        self.muted = False
         self.resume_window = limits.resume_window_s
         self.ending = False
         self.ended = False
-        self._limits = limits
-        self._clock = clock
         self._on_end = on_end
-        self._frame_bytes = audio.frame_bytes
-        self._byte_seconds = 1 / (audio.frame_bytes * audio.sample_rate)
-        self._pace = AudioPace(limits.max_rate, limits.burst_s, clock.monotonic())
         self._transcriber = make_transcriber(self)
-        self._push = self._transcriber.push
-        self._queue = self._transcriber.queue
-        self._max_backlog = int(2 * engine_rate * limits.max_backlog_s)
-        self._engine_rate = engine_rate
-        self._converter = PcmConverter(audio, engine_rate)
-        self._passthrough = self._converter.passthrough
-        self._frames = 0
-        self._max_frames = int(limits.max_session_s * audio.sample_rate)
+        self.inflow: Inflow = inflow_of(audio)(
+            audio,
+            engine_rate,
+            limits,
+            self._transcriber,
+            session,
+            lambda: self._end("limit"),
+            clock.monotonic(),
+        )
         self._finishing: asyncio.Task[None] | None = None
         self._replaced: Callable[[], None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
@@ -93,7 +81,7 @@ class Participant:
     @property
     def seconds(self) -> float:
         """Seconds of audio taken, gaps included."""
-        return self._frames / self.format.sample_rate
+        return self.inflow.seconds
 
     def attach(self, replaced: Callable[[], None]) -> None:
         """A connection takes the stream over; `replaced` is called when another takes it from there."""
@@ -116,76 +104,17 @@ class Participant:
             self._expiry = loop.call_later(self.resume_window, self._expire)
 
     def ingest(self, data: bytes, now: float) -> None:
-        """Take the next audio, in the participant's format, at `now` seconds on the session's clock.
+        """Take the next message of the stream, at `now` seconds on the session's clock.
 
         Raises:
-            AntiphonError: As :meth:`admit`; nothing was taken.
-        """
-        self.admit(len(data), now)
-        if self._passthrough and not self.muted:
-            self._push(data)
-        else:
-            self._feed(data)
-
-    def admit(self, size: int, now: float) -> None:
-        """Say whether `size` bytes of audio may come at `now` seconds on the session's clock; they count as come.
-
-        Raises:
-            BadAudio: Not a whole number of samples.
+            BadAudio: It is not what the stream should carry.
             RateLimited: Too fast, or too much waits to be decoded; nothing was taken.
             DurationLimit: The stream is as long as it may be; it ends.
             Conflict: The stream has ended.
         """
         if self.ending:
             raise Conflict("this stream has ended; start a new one")
-        frames, odd = divmod(size, self._frame_bytes)
-        if odd:
-            raise BadAudio(
-                f"{size} bytes are not a whole number of {self._frame_bytes}-byte samples ({self.format}); "
-                "nothing of this message was taken"
-            )
-        if wait := self._pace.take(size * self._byte_seconds, now):
-            wait = max(wait, MIN_RETRY_S)
-            raise RateLimited(
-                f"audio comes faster than {self._limits.max_rate:g} times real time; "
-                f"what did not fit was not taken: send it again in {wait:.1f} s, and go on at the pace of speech",
-                retry_after=wait,
-            )
-        if self._queue.bytes > self._max_backlog or self.session.congested:
-            raise RateLimited(
-                f"{self._transcriber.backlog:.0f} s of speech wait to be transcribed, the server is behind; "
-                "this audio was not taken: send it again in a second",
-                retry_after=1.0,
-            )
-        if self._frames + frames > self._max_frames:
-            self._end("limit")
-            raise DurationLimit(f"a stream may last {self._limits.max_session_s:g} s of audio; start another one")
-        self._frames += frames
-
-    def feed_in_order(self, ready: list[Ready]) -> None:
-        """Take what was admitted and is now in order."""
-        for item in ready:
-            if item.gap:
-                self._gap(item.gap)
-            self._feed(item.payload)
-
-    def _feed(self, data: bytes) -> None:
-        if self.muted:
-            self._transcriber.skip(round(len(data) * self._byte_seconds * self._engine_rate))
-        elif self._passthrough:
-            self._transcriber.push(data)
-        else:
-            self._transcriber.push(self._converter.convert(data))
-
-    def _gap(self, samples: int) -> None:
-        """Let `samples` of the participant's format pass that nobody sent."""
-        seconds = samples / self.format.sample_rate
-        self._frames += samples
-        missing = round(seconds * self._engine_rate)
-        if seconds <= MAX_FILLED_GAP_S and not self.muted:
-            self._transcriber.push(bytes(2 * missing))
-        else:
-            self._transcriber.skip(missing)
+        self.inflow.ingest(data, now)
 
     async def finish(self, reason: str) -> None:
         """End the stream: decode what is left, then write `Ended`. Further calls wait for the first."""
@@ -200,14 +129,15 @@ class Participant:
     async def _finish(self, reason: str) -> None:
         if self._expiry is not None:
             self._expiry.cancel()
-        self.feed_in_order(self.sequence.flush())
-        if not self._passthrough:
-            self._transcriber.push(self._converter.flush())
+        try:
+            await self.inflow.finish()
+        except AntiphonError as error:
+            self.session.emit(Failed.of(self.id, error))
         try:
             await self._transcriber.finish()
         finally:
             self.ended = True
-            lost = self.dropped + self.sequence.stats.lost
+            lost = self.dropped + self.inflow.stats.lost
             self.session.emit(Ended(self.id, reason, round(self.seconds, 3), lost))
             self.session.leave(self)
             self._on_end(self)

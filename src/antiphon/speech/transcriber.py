@@ -16,6 +16,11 @@ from antiphon.speech.recogniser import Recogniser
 
 __all__ = ["Transcriber", "TranscriberOptions"]
 
+ENGINE_STEP_S = 0.1
+"""Seconds of audio that are worth waking a decoder for."""
+GATE_STEP_S = 0.02
+"""Seconds of audio that are worth looking for speech in."""
+
 
 class Transcriber:
     """Turns one participant's audio into events.
@@ -48,11 +53,16 @@ class Transcriber:
         )
         self._rate = sample_rate
         self._gate = Endpointer(sample_rate, options.endpointing) if gated else None
-        self.queue = SpeechQueue(step=2 * sample_rate // 10)
+        self.queue = SpeechQueue(step=2 * int(ENGINE_STEP_S * sample_rate))
         self._taken = 0
         self._open = False
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+
+    @property
+    def step_s(self) -> float:
+        """Seconds of audio that are worth pushing at once: as many as are brought to the engine or the gate at once."""
+        return GATE_STEP_S if self._gate else ENGINE_STEP_S
 
     @property
     def backlog(self) -> float:

@@ -26,13 +26,11 @@ from antiphon.protocol import audio_stream, rtp
 from antiphon.protocol.audio_stream import BitrateChange, Control, Join, Leave, Mute, Ping
 from antiphon.security.access import Access, bearer_token
 from antiphon.sessions import Participant, SessionManager
+from antiphon.sessions.inflow import Inflow
 from antiphon.telemetry.logs import get_logger
 from antiphon.transports.flow import Acks, AckTimer, Refusals, Sender, Verdict, awaited, closing_after, too_large
 
 log = get_logger("websocket")
-
-unpack_header = rtp.HEADER.unpack_from
-header_size = rtp.HEADER_SIZE
 
 JOIN_TIMEOUT = 10.0
 """Seconds a client may take to join after it connected."""
@@ -122,7 +120,6 @@ class _Connection:
         self._sender: Sender[str] = Sender(websocket.send_str, self._abort, door.send_timeout)
         self._participant: Participant | None = None
         self._rtp = False
-        self._sample_bytes = 2
         self._reader: asyncio.Task[None] | None = None
         self._refusals = Refusals()
         self._oversize = Refusals(tell_interval=0.0, patience=2)
@@ -223,7 +220,6 @@ class _Connection:
         participant.attach(self._replaced)
         self._participant = participant
         self._rtp = join.rtp
-        self._sample_bytes = participant.format.frame_bytes
         wire = audio_stream.format_to_wire
         self.offer(
             {
@@ -293,40 +289,35 @@ class _Connection:
             self.error(Conflict("this stream has ended"))
             return
         if participant.ending:
+            # the client was told why; what is on its way comes too late
             return
-        sequence = participant.sequence
+        now = self._time()
+        if self._refusals.awaited is None and participant.inflow.take_packet(data, now):
+            self._acks.note()
+        else:
+            self._unusual_packet(participant.inflow, data, now)
+
+    def _unusual_packet(self, inflow: Inflow, data: bytes, now: float) -> None:
+        """A packet that is not simply the next one, or that may not come, or whose length only its payload tells."""
+        intake = inflow.intake
         try:
-            if len(data) > header_size and data[0] == rtp.PLAIN:
-                _, _, seq, timestamp, _ = unpack_header(data)
-                payload = data[header_size:]
+            packet = rtp.parse_rtp(data)
+            seq, payload = packet.sequence_number, packet.payload
+            wanted = self._refusals.awaited
+            if wanted is not None and seq != wanted & 0xFFFF and not self._refusals.passes(wanted + 1, now):
+                self._act(self._refusals.remind(now), awaited(wanted))
             else:
-                packet = rtp.parse_rtp(data)
-                seq, timestamp, payload = packet.sequence_number, packet.timestamp, packet.payload
-            samples = len(payload) // self._sample_bytes
-            now = self._time()
-            if self._refusals.awaited is None and sequence.expects(seq, timestamp):
-                participant.ingest(payload, now)
-                sequence.advance(samples, now)
-            else:
-                self._out_of_order(participant, seq, timestamp, payload, samples, now)
+                samples = inflow.duration(payload)
+                if not intake.knows(seq):
+                    inflow.admit(samples, now)
+                    self._refusals.accept(now)
+                inflow.push_packet(seq, packet.timestamp, payload, samples, now)
             self._acks.note()
         except (RateLimited, DurationLimit) as error:
             # whatever was refused, the stream goes on from the packet wanted next
-            self._refuse(error, sequence.next_seq if sequence.begun else seq)
+            self._refuse(error, intake.next_seq if intake.begun else seq)
         except AntiphonError as error:
             self.error(error)
-
-    def _out_of_order(
-        self, participant: Participant, seq: int, timestamp: int, payload: bytes, samples: int, now: float
-    ) -> None:
-        wanted = self._refusals.awaited
-        if wanted is not None and seq != wanted & 0xFFFF and not self._refusals.passes(wanted + 1, now):
-            self._act(self._refusals.remind(now), awaited(wanted))
-            return
-        if not participant.sequence.knows(seq):
-            participant.admit(len(payload), now)
-            self._refusals.accept(now)
-        participant.feed_in_order(participant.sequence.push(seq, timestamp, payload, samples, now))
 
     async def _control(self, control: Control) -> None:
         participant = self._participant
@@ -340,7 +331,7 @@ class _Connection:
             raise Conflict("this connection has joined already; send leave, or open another connection")
         elif isinstance(control, Mute):
             if participant is not None:
-                participant.muted = control.muted
+                participant.inflow.muted = control.muted
         elif isinstance(control, BitrateChange):
             log.debug("bitrate changed by client", bitrate=control.bitrate)
 
@@ -434,7 +425,7 @@ class _Connection:
         participant = self._participant
         if participant is None:
             return 0
-        return participant.sequence.next_seq if self._rtp else participant.next_seq
+        return participant.inflow.intake.next_seq if self._rtp else participant.next_seq
 
     def _safe_seq(self) -> int:
         return self._next_seq() - 1

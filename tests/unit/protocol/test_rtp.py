@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from antiphon.errors import BadMessage
-from antiphon.protocol.rtp import HEADER, REORDER_PACKETS, REORDER_SECONDS, SequenceReceiver, parse_rtp
+from antiphon.protocol.rtp import HEADER, PLAIN, REORDER_PACKETS, REORDER_SECONDS, AudioIntake, parse_rtp, stats_of
 
 RATE = 16_000
 PACKET_SAMPLES = 320
@@ -77,15 +77,15 @@ def test_any_bytes_are_a_packet_or_a_bad_message(data: bytes) -> None:
     [
         (b"", "at least 12 bytes, this one 0"),
         (bytes(11), "at least 12 bytes, this one 11"),
-        (bytes(12), "byte 0 says RTP version 0"),
-        (b"\xc0" + bytes(11), "byte 0 says RTP version 3"),
+        (bytes(12), "byte 0: RTP version 0"),
+        (b"\xc0" + bytes(11), "byte 0: RTP version 3"),
         (b"\x8f" + bytes(11), "says it is 72 bytes long, the packet has 12"),
         (b"\x82" + bytes(18), "says it is 20 bytes long, the packet has 19"),
-        (b"\x90" + bytes(11), "extension at byte 12 is cut off"),
-        (b"\x91" + bytes(17), "extension at byte 16 is cut off"),
+        (b"\x90" + bytes(11), "byte 12: the RTP header extension is cut off"),
+        (b"\x91" + bytes(17), "byte 16: the RTP header extension is cut off"),
         (b"\x90" + bytes(11) + b"\0\0\xff\xff", "says it is 262156 bytes long, the packet has 16"),
-        (b"\xa0" + bytes(11) + b"\0", "says 0 bytes of RTP padding, there are 1"),
-        (b"\xa0" + bytes(11) + b"ab\x05", "says 5 bytes of RTP padding, there are 3"),
+        (b"\xa0" + bytes(11) + b"\0", "byte 12: 0 bytes of RTP padding, where there are 1"),
+        (b"\xa0" + bytes(11) + b"ab\x05", "byte 14: 5 bytes of RTP padding, where there are 3"),
         (b"\xa0" + bytes(11), "padding"),
     ],
 )
@@ -161,18 +161,18 @@ def journeys(draw: st.DrawFn) -> list[Arrival]:
 
 
 def payload(n: int) -> bytes:
-    return n.to_bytes(4, "big")
+    return n.to_bytes(4, "big") + bytes(2 * PACKET_SAMPLES - 4)
 
 
 def number(data: bytes) -> int:
-    return int.from_bytes(data, "big")
+    return int.from_bytes(data[:4], "big")
 
 
 class Stream:
     """A receiver, fed as the wire would: low 16 bits of the number, low 32 of the timestamp."""
 
     def __init__(self, first_seq: int, first_timestamp: int) -> None:
-        self.receiver = SequenceReceiver(RATE)
+        self.receiver = AudioIntake(RATE)
         self.first_seq = first_seq
         self.first_timestamp = first_timestamp
         self.taken: list[int] = []
@@ -186,10 +186,12 @@ class Stream:
 
     def push(self, arrival: Arrival, *, fast: bool = False) -> None:
         n = arrival.n
-        if fast and self.receiver.expects(self.seq(n), self.timestamp(n)):
-            self.receiver.advance(PACKET_SAMPLES, arrival.now)
-            self.taken.append(n)
-            return
+        if fast:
+            packet = HEADER.pack(PLAIN, 96, self.seq(n), self.timestamp(n), 0) + payload(n)
+            block = self.receiver.take_packet(packet, arrival.now)
+            if block is not None:
+                self.taken.append(number(block))
+                return
         for ready in self.receiver.push(self.seq(n), self.timestamp(n), payload(n), PACKET_SAMPLES, arrival.now):
             self.taken.append(number(ready.payload))
             self.gap += ready.gap
@@ -216,7 +218,7 @@ def test_the_receiver_does_what_a_naive_one_with_endless_numbers_does(
         assert len(oracle.waiting) < REORDER_PACKETS
     stream.flush()
     oracle.flush()
-    stats = stream.receiver.stats
+    stats = stats_of(stream.receiver)
     assert stream.taken == oracle.taken
     assert stats.received == len(oracle.taken)
     assert stats.lost == len(oracle.lost)
@@ -247,18 +249,45 @@ def test_reordering_within_the_window_loses_nothing(order: list[int], first_seq:
     for n in order:
         stream.push(Arrival(n + 1, 0.001))
     assert stream.taken == list(range(REORDER_PACKETS))
-    assert stream.receiver.stats.lost == 0
+    assert stats_of(stream.receiver).lost == 0
     assert stream.gap == 0
 
 
 def test_a_jump_of_the_senders_clock_is_no_gap() -> None:
-    receiver = SequenceReceiver(RATE, max_gap=60.0)
+    receiver = AudioIntake(RATE)
     receiver.push(7, 1000, b"a", 10, 0.0)
     (after_a_minute,) = receiver.push(8, 1010 + 60 * RATE, b"b", 10, 0.1)
     assert after_a_minute.gap == 60 * RATE
     (after_a_restart,) = receiver.push(9, 5, b"c", 10, 0.2)
     assert after_a_restart.gap == 0
-    assert receiver.expects(10, 15)
+    assert receiver.take_packet(HEADER.pack(PLAIN, 96, 10, 15, 0) + bytes(20), 0.3) == bytes(20)
+
+
+def test_the_short_way_gives_whole_blocks_and_leaves_the_unusual_alone() -> None:
+    intake = AudioIntake(RATE, 2, block_bytes=1280, max_samples=3 * PACKET_SAMPLES, max_rate=4.0, burst=0.5)
+
+    def packet(n: int, size: int = 2 * PACKET_SAMPLES) -> bytes:
+        return HEADER.pack(PLAIN, 96, n, n * PACKET_SAMPLES, 0) + bytes([n]) * size
+
+    assert intake.take_packet(packet(0), 0.0) is None
+    intake.push(0, 0, b"", PACKET_SAMPLES, 0.0)
+    for unusual in (packet(2), packet(1, 639), packet(1, 0), packet(1)[:11], b"", packet(1, 20_000)):
+        assert intake.take_packet(unusual, 0.02) is None
+    assert (intake.next_seq, intake.samples) == (1, 0)
+    assert intake.take_packet(packet(1), 0.02) == b""
+    assert intake.take_packet(packet(2), 0.04) == packet(1)[12:] + packet(2)[12:]
+    assert intake.take_packet(bytearray(packet(3)), 0.06) == b""
+    assert intake.take_block() == packet(3)[12:]
+    assert intake.take_block() == b""
+    assert intake.take_packet(packet(4), 0.08) is None
+    assert intake.take_chunk(bytes(2), 0.08) is None
+
+
+def test_what_is_not_bytes_is_refused_by_its_type() -> None:
+    with pytest.raises(TypeError):
+        AudioIntake(RATE).take_chunk("text", 0.0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="must be 1 at least"):
+        AudioIntake(0)
 
 
 def test_packets_that_only_come_late_count_as_lost_and_as_duplicates() -> None:
@@ -269,7 +298,7 @@ def test_packets_that_only_come_late_count_as_lost_and_as_duplicates() -> None:
     assert stream.taken == [0, 2, 3]
     stream.push(Arrival(1, 0.31))
     assert stream.taken == [0, 2, 3]
-    assert (stream.receiver.stats.lost, stream.receiver.stats.duplicates) == (1, 1)
+    assert (stats_of(stream.receiver).lost, stats_of(stream.receiver).duplicates) == (1, 1)
 
 
 def test_a_second_gap_has_its_own_time_to_be_filled() -> None:
@@ -280,11 +309,11 @@ def test_a_second_gap_has_its_own_time_to_be_filled() -> None:
     stream.push(Arrival(5, 0.25))
     stream.push(Arrival(3, 0.26))
     assert stream.taken == [0, 1, 2, 3, 4, 5]
-    assert stream.receiver.stats.lost == 0
+    assert stats_of(stream.receiver).lost == 0
 
 
 def test_jitter_is_that_of_section_6_4_1() -> None:
-    receiver = SequenceReceiver(8_000)
+    receiver = AudioIntake(8_000)
     expected, transit = 0.0, 0.0
     for n, late in enumerate((0.0, 0.004, 0.001, 0.009, 0.0)):
         now = n * 0.02 + late
@@ -292,4 +321,4 @@ def test_jitter_is_that_of_section_6_4_1() -> None:
         previous, transit = transit, now * 8_000 - n * 160
         if n:
             expected += (abs(transit - previous) - expected) / 16
-    assert receiver.stats.jitter == pytest.approx(expected)
+    assert stats_of(receiver).jitter == pytest.approx(expected)

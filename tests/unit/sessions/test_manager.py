@@ -153,7 +153,7 @@ async def test_a_session_that_ended_is_gone_on_with_under_its_name(house: House)
 async def test_packets_are_counted_while_a_stream_runs_and_after(house: House) -> None:
     participant = await house.begin()
     for number in (0, 1, 1, 3):
-        participant.feed_in_order(participant.sequence.push(number, number * 320, bytes(640), 320, 0.0))
+        participant.inflow.push_packet(number, number * 320, bytes(640), 320, 0.0)
     assert (house.manager.packets().received, house.manager.packets().duplicates) == (2, 1)
     await participant.finish("left")
     packets = house.manager.packets()
@@ -234,7 +234,7 @@ async def test_an_ended_stream_takes_nothing_more(house: House) -> None:
 
 async def test_what_a_muted_participant_sends_is_silence(house: House) -> None:
     participant = await house.begin("talk")
-    participant.muted = True
+    participant.inflow.muted = True
     for _ in range(3):
         participant.ingest(SECOND, house.clock.monotonic())
     await participant.finish("left")

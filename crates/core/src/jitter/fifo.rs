@@ -1,0 +1,155 @@
+//! Decoded samples on their way out, each known by where it came from.
+
+use std::collections::VecDeque;
+
+use crate::timescale::TimeScale;
+
+/// Where samples came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A packet.
+    Decoded,
+    /// Extrapolation.
+    Concealed,
+    /// Error correction in the packet behind.
+    Recovered,
+    /// Nothing, or comfort noise.
+    Silence,
+}
+
+/// Samples of each origin.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Makeup {
+    /// From packets.
+    pub decoded: usize,
+    /// Extrapolated.
+    pub concealed: usize,
+    /// From error correction.
+    pub recovered: usize,
+    /// Silent.
+    pub silence: usize,
+}
+
+/// Interleaved samples in order, with room before the first for stretching.
+#[derive(Debug)]
+pub struct Fifo {
+    samples: Vec<f32>,
+    head: usize,
+    reserve: usize,
+    runs: VecDeque<(Origin, usize)>,
+    channels: usize,
+}
+
+impl Fifo {
+    /// With `reserve` samples of each channel kept free before the first.
+    pub fn new(channels: usize, reserve: usize) -> Self {
+        let reserve = reserve * channels;
+        Self { samples: vec![0.0; reserve], head: reserve, reserve, runs: VecDeque::with_capacity(8), channels }
+    }
+
+    /// Samples of each channel held.
+    pub fn len(&self) -> usize {
+        (self.samples.len() - self.head) / self.channels
+    }
+
+    /// Channels.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// The last `count` samples of each channel.
+    pub fn last(&mut self, count: usize) -> &mut [f32] {
+        let from = self.samples.len() - count * self.channels;
+        &mut self.samples[from..]
+    }
+
+    /// Everything held, interleaved.
+    pub fn samples(&self) -> &[f32] {
+        &self.samples[self.head..]
+    }
+
+    /// Whether every sample held was decoded.
+    pub fn all_decoded(&self) -> bool {
+        self.runs.len() == 1 && self.runs[0].0 == Origin::Decoded
+    }
+
+    /// Room for `count` samples of each channel at the end, to be written by `write`, which says how many it wrote.
+    pub fn append<E>(
+        &mut self,
+        origin: Origin,
+        count: usize,
+        write: impl FnOnce(&mut [f32]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        self.compact();
+        let end = self.samples.len();
+        self.samples.resize(end + count * self.channels, 0.0);
+        let written = write(&mut self.samples[end..]);
+        let kept = written.as_ref().map_or(0, |&written| written.min(count));
+        self.samples.truncate(end + kept * self.channels);
+        if kept > 0 {
+            match self.runs.back_mut() {
+                Some((last, length)) if *last == origin => *length += kept,
+                _ => self.runs.push_back((origin, kept)),
+            }
+        }
+        written.map(|_| kept)
+    }
+
+    /// Moves the first samples into `out` and says what they were; what is missing is silence.
+    pub fn take(&mut self, out: &mut [f32]) -> Makeup {
+        let held = (self.samples.len() - self.head).min(out.len());
+        out[..held].copy_from_slice(&self.samples[self.head..self.head + held]);
+        out[held..].fill(0.0);
+        self.head += held;
+        let mut makeup = Makeup { silence: (out.len() - held) / self.channels, ..Makeup::default() };
+        let mut left = held / self.channels;
+        while left > 0 {
+            let Some((origin, length)) = self.runs.front_mut() else { break };
+            let count = left.min(*length);
+            match origin {
+                Origin::Decoded => makeup.decoded += count,
+                Origin::Concealed => makeup.concealed += count,
+                Origin::Recovered => makeup.recovered += count,
+                Origin::Silence => makeup.silence += count,
+            }
+            left -= count;
+            *length -= count;
+            if *length == 0 {
+                self.runs.pop_front();
+            }
+        }
+        makeup
+    }
+
+    /// Removes `lag` samples at the front by fading over.
+    pub fn compress(&mut self, scale: &TimeScale, lag: usize) {
+        scale.compress(&mut self.samples[self.head..], lag);
+        self.head += lag * self.channels;
+        if let Some((_, length)) = self.runs.front_mut() {
+            *length -= lag;
+        }
+    }
+
+    /// Adds `lag` samples at the front by repeating; `lag` is at most the reserve.
+    pub fn stretch(&mut self, scale: &TimeScale, lag: usize) {
+        if self.head < lag * self.channels {
+            let (head, held) = (self.head, self.samples.len() - self.head);
+            self.samples.resize(self.reserve + held, 0.0);
+            self.samples.copy_within(head..head + held, self.reserve);
+            self.head = self.reserve;
+        }
+        self.head -= lag * self.channels;
+        scale.stretch(&mut self.samples[self.head..], lag);
+        if let Some((_, length)) = self.runs.front_mut() {
+            *length += lag;
+        }
+    }
+
+    fn compact(&mut self) {
+        if self.head > self.reserve {
+            self.samples.copy_within(self.head.., self.reserve);
+            self.samples.truncate(self.samples.len() - (self.head - self.reserve));
+            self.head = self.reserve;
+        }
+    }
+}
