@@ -267,7 +267,7 @@ impl Source {
     fn catch_up(&mut self, counters: &mut Counters) -> Result<()> {
         if !self.continuous {
             match &mut self.codec {
-                Codec::Opus(Some(decoder)) => decoder.reset()?,
+                Codec::Opus(Some(decoder)) => decoder.reset(),
                 Codec::Opus(None) => {}
                 Codec::Plain(converter) => converter.reset(),
             }
