@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, final, overload
+from collections.abc import Mapping
+from typing import Any, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -612,6 +614,151 @@ class VoiceActivityDetector:
 # ---- echo canceller --------------------------------------------------------------------------------------------------
 
 # ---- mixer -----------------------------------------------------------------------------------------------------------
+
+@final
+class Mixer:
+    def __new__(
+        cls,
+        sample_rate: int = 48_000,
+        channels: int = 1,
+        *,
+        tick_ms: int = 20,
+        loudest: int | None = ...,
+        threshold: float = ...,
+        hold_ms: int = 400,
+        margin: float = 6.0,
+        tenure_ms: int = 300,
+        fade_ms: float = 5.0,
+        lookahead_ms: float = 2.5,
+        ceiling: float = ...,
+        max_participants: int = 1_000,
+    ) -> Mixer: ...
+    def add(self, participant: int) -> None: ...
+    def remove(self, participant: int) -> bool: ...
+    def set_gain(self, participant: int, gain: float) -> None: ...
+    def set_muted(self, participant: int, muted: bool) -> None: ...
+    def tick(self, inputs: Mapping[int, _Pcm]) -> dict[int, NDArray[np.float32]]: ...
+    @property
+    def shared(self) -> NDArray[np.float32]: ...
+    @property
+    def active(self) -> list[tuple[int, float]]: ...
+    @property
+    def tick_samples(self) -> int: ...
+    @property
+    def delay_samples(self) -> int: ...
+    def __len__(self) -> int: ...
+    def __contains__(self, participant: int, /) -> bool: ...
+
+_RoomInput: TypeAlias = (
+    _Bytes
+    | tuple[_Bytes, int | None]
+    | tuple[_Bytes, int | None, bool | None]
+    | LostPacket
+    | NDArray[np.int16]
+    | NDArray[np.float32]
+)
+
+@final
+class Conference:
+    def __new__(
+        cls,
+        sample_rate: int = 48_000,
+        channels: int = 1,
+        *,
+        tick_ms: int = 20,
+        loudest: int | None = ...,
+        threshold: float = ...,
+        hold_ms: int = 400,
+        margin: float = 6.0,
+        tenure_ms: int = 300,
+        fade_ms: float = 5.0,
+        lookahead_ms: float = 2.5,
+        ceiling: float = ...,
+        probe_ticks: int = 3,
+        max_participants: int = 1_000,
+    ) -> Conference: ...
+    def add(
+        self,
+        participant: int,
+        codec: str = "opus",
+        output: OutputFormat | None = None,
+        *,
+        sample_rate: int = 16_000,
+        channels: int = 1,
+    ) -> None: ...
+    def remove(self, participant: int) -> bool: ...
+    def set_gain(self, participant: int, gain: float) -> None: ...
+    def set_muted(self, participant: int, muted: bool) -> None: ...
+    def set_output(self, participant: int, output: OutputFormat | None) -> None: ...
+    def tick(self, inputs: Mapping[int, _RoomInput | list[Any]]) -> dict[int, bytes]: ...
+    def packets(self) -> dict[int, bytes]: ...
+    @property
+    def shared(self) -> NDArray[np.float32]: ...
+    @property
+    def active(self) -> list[tuple[int, float]]: ...
+    def speaking(self, participant: int) -> bool: ...
+    def level(self, participant: int) -> float: ...
+    @property
+    def counters(self) -> ConferenceCounters: ...
+    @property
+    def own_streams(self) -> int: ...
+    @property
+    def shared_streams(self) -> int: ...
+    @property
+    def tick_samples(self) -> int: ...
+    def __len__(self) -> int: ...
+    def __contains__(self, participant: int, /) -> bool: ...
+
+@final
+class ConferenceCounters:
+    @property
+    def ticks(self) -> int: ...
+    @property
+    def decoded(self) -> int: ...
+    @property
+    def encoded(self) -> int: ...
+    @property
+    def malformed(self) -> int: ...
+    @property
+    def concealed(self) -> int: ...
+    @property
+    def dropped(self) -> int: ...
+    @property
+    def rejoined(self) -> int: ...
+
+@final
+class LostPacket:
+    def __new__(cls, next_packet: bytes | None = None) -> LostPacket: ...
+    @property
+    def next_packet(self) -> bytes | None: ...
+
+@final
+class OutputFormat:
+    @staticmethod
+    def opus(
+        sample_rate: int = 48_000,
+        channels: int = 1,
+        *,
+        application: str = "voip",
+        bitrate: int = 32_000,
+        complexity: int = 5,
+        dtx: bool = False,
+        fec: bool = False,
+        expected_loss: int = 0,
+        vbr: bool = True,
+        constrained_vbr: bool = True,
+        frame_ms: float = 20.0,
+        dred_ms: int = 0,
+    ) -> OutputFormat: ...
+    @staticmethod
+    def mulaw() -> OutputFormat: ...
+    @staticmethod
+    def alaw() -> OutputFormat: ...
+    @staticmethod
+    def pcm_s16le(sample_rate: int = 16_000, channels: int = 1) -> OutputFormat: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
 
 # ---- bitrate ---------------------------------------------------------------------------------------------------------
 

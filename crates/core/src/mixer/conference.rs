@@ -193,41 +193,26 @@ impl Conference {
         Ok(())
     }
 
-    /// Change what somebody hears. Where only settings of a running Opus encoder differ (bitrate, complexity, FEC, DTX)
-    /// and nobody else wants the new ones yet, the sound goes on without a seam. The fewer formats there are in a room,
-    /// the more listeners share an encoder: take bitrates from a short ladder.
+    /// Change what somebody hears. Where only settings of a running Opus encoder differ (bitrate, complexity, DTX, FEC,
+    /// expected loss, DRED) the sound goes on without a seam, and joins others of the new format as somebody does who
+    /// has ceased to speak. The fewer formats there are in a room, the more listeners share an encoder: take bitrates
+    /// from a short ladder.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for a format that is not there or an unknown id.
     pub fn set_output(&mut self, id: Id, output: Option<OutputFormat>) -> Result<()> {
         let output = output.map(|output| output.checked(&self.config)).transpose()?;
-        let person = self.person(id)?;
+        let Ok(at) = seat::find(&self.people, id) else { return Err(seat::unknown(id)) };
+        let person = &mut self.people[at];
         let before = std::mem::replace(&mut person.output, output);
-        person.group = None;
         if before == output {
             return Ok(());
         }
-        let own = person.own.take();
-        let Some((before, after)) = before.zip(output) else { return Ok(()) };
-        let running = own.map(|own| own.stream);
-        if self.groups.iter().any(|group| group.format == after && group.stream.is_some()) {
-            let stream = running.and_then(|stream| stream.retuned(after));
-            self.person(id)?.own = stream.map(|stream| Own::new(stream));
-            return Ok(());
-        }
-        let shared = self.groups.iter().find(|group| group.format == before).and_then(|group| group.stream.as_ref());
-        match running {
-            Some(stream) => {
-                let stream = stream.retuned(after);
-                self.person(id)?.own = stream.map(|stream| Own::new(stream));
-            }
-            None => {
-                if let Some(stream) = shared.and_then(|stream| stream.retuned(after)) {
-                    let group = self.group(after);
-                    self.groups[group].stream = Some(stream);
-                }
-            }
-        }
+        person.group = None;
+        let own = person.own.take().map(|own| own.stream);
+        let shared = || self.groups.iter().find(|group| Some(group.format) == before)?.stream.as_ref();
+        let heard = own.as_ref().or_else(shared);
+        person.own = heard.zip(output).and_then(|(heard, output)| heard.retuned(output)).map(Own::new);
         Ok(())
     }
 

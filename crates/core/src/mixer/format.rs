@@ -58,23 +58,31 @@ impl InputFormat {
 }
 
 impl OutputFormat {
-    pub(super) fn checked(self, room: &RoomConfig) -> Result<Self> {
+    /// This format, if there is such.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where a value is not one of the right ones.
+    pub fn checked_values(self) -> Result<Self> {
         match self {
-            Self::Opus(config) => {
-                config.check()?;
-                let (frame, tick) = (config.frame.micros(), room.tick_ms * 1000);
-                if !frame.is_multiple_of(tick) {
-                    let ms = config.frame.millis();
-                    return Err(Error::unsupported(format!(
-                        "frame of {ms} ms: in a room with ticks of {} ms it is a multiple of that",
-                        room.tick_ms
-                    )));
-                }
-            }
+            Self::Opus(config) => config.check()?,
             Self::Pcm16 { sample_rate, channels } => check(sample_rate, channels)?,
             Self::Pcmu | Self::Pcma => {}
         }
         Ok(self)
+    }
+
+    pub(super) fn checked(self, room: &RoomConfig) -> Result<Self> {
+        if let Self::Opus(config) = self {
+            let (frame, tick) = (config.frame.micros(), room.tick_ms * 1000);
+            if !frame.is_multiple_of(tick) {
+                return Err(Error::unsupported(format!(
+                    "frame of {} ms: in a room with ticks of {} ms it is a multiple of that",
+                    config.frame.millis(),
+                    room.tick_ms
+                )));
+            }
+        }
+        self.checked_values()
     }
 
     /// Samples a second and channels.

@@ -66,6 +66,11 @@ impl Mixer {
         self.seats.len()
     }
 
+    /// Whether somebody of that id is in the room.
+    pub fn contains(&self, id: Id) -> bool {
+        seat::find(&self.seats, id).is_ok()
+    }
+
     /// Whether nobody is in the room.
     pub fn is_empty(&self) -> bool {
         self.seats.is_empty()
@@ -141,6 +146,11 @@ impl Mixer {
     pub fn mix(&self, id: Id) -> Option<&[f32]> {
         let seat = &self.seats[seat::find(&self.seats, id).ok()?];
         Some(seat.lane.as_ref().map_or(self.stage.shared(), |lane| lane.pcm()))
+    }
+
+    /// What each participant hears of the last tick, in the order of their ids; `None` stands for the shared mix.
+    pub fn mixes(&self) -> impl Iterator<Item = (Id, Option<&[f32]>)> {
+        self.seats.iter().map(|seat| (seat.id, seat.lane.as_ref().map(|lane| lane.pcm())))
     }
 
     /// What everybody hears who is not heard: a recorder's view of the room.
