@@ -1,9 +1,7 @@
 """Types of the native core (crates/python); checked against the binary by stubtest in ``make check``."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, final, overload
-from collections.abc import Mapping
-from typing import Any, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray

@@ -14,9 +14,9 @@ from antiphon.client.lifecycle import Door, Lifecycle, StreamLimits
 from antiphon.client.link import Hello
 from antiphon.client.results import Result
 from antiphon.clock import Clock, SystemClock
-from antiphon.errors import BadAudio, Conflict
+from antiphon.errors import BadAudio, Conflict, UnsupportedFormat
 from antiphon.events import Ended
-from antiphon.formats import AudioFormat, live_format
+from antiphon.formats import OPUS_ENCODINGS, AudioFormat, live_format
 
 
 class TranscriptionClient:
@@ -73,6 +73,11 @@ class TranscriptionClient:
             raise ValueError(f"door {door!r} is not known; use {' or '.join(get_args(Door))}")
         audio = audio or AudioFormat()
         live_format(audio.encoding.value, audio.sample_rate, audio.channels)
+        if audio.encoding in OPUS_ENCODINGS:
+            raise UnsupportedFormat(
+                f"this client cuts samples into packets itself and cannot do so with {audio.encoding.value}; give it "
+                "pcm_s16le, mulaw or alaw"
+            )
         self._audio = audio
         self._limits = limits or StreamLimits()
         hello = Hello(audio, language, interim_results, session_id, role, api_key)
