@@ -354,8 +354,8 @@ HOSTILE_RTP = [
     (rtp(0, 0, b"", first=0x8F), "says it is 72 bytes long"),
     (rtp(0, 0, b"\0\0", first=0x90), "byte 12: the RTP header extension is cut off"),
     (rtp(0, 0, b"\0\0\xff\xff", first=0x90), "says it is 262156 bytes long"),
-    (rtp(0, 0, bytes(640), first=0xA0), "says 0 bytes of RTP padding"),
-    (rtp(0, 0, bytes(99) + b"\xff", first=0xAF), "says 255 bytes of RTP padding"),
+    (rtp(0, 0, bytes(640), first=0xA0), "0 bytes of RTP padding"),
+    (rtp(0, 0, bytes(99) + b"\xff", first=0xAF), "255 bytes of RTP padding"),
     (rtp(0, 0, b"", first=0xA0), "padding"),
 ]
 

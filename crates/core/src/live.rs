@@ -15,6 +15,9 @@ use crate::{Error, Result};
 const CONCEALED: u32 = CLOCK / 1000 * 120;
 /// Jumps of the timestamp beyond this are a restart of the sender's clock, not a gap.
 const LONGEST_GAP: u64 = 60 * CLOCK as u64;
+/// How far the times of a container may be off without anything being lost: browsers stamp the time of capture, which
+/// trembles by up to 10 ms, and WebM counts in milliseconds.
+const TREMBLE: i64 = CLOCK as i64 / 50;
 /// Samples of 48 kHz in 2.5 ms, in whose multiples losses are concealed.
 const STEP: u32 = CLOCK / 400;
 
@@ -66,7 +69,9 @@ pub struct LiveDecoder {
     waiting: u64,
     lost: u64,
     begins: Option<f32>,
+    /// Where the container's next packet belongs if nothing is lost, by the lengths of those before it.
     expected: Option<i64>,
+    fault: Option<Error>,
     concealed: u64,
     damaged: u64,
     pcm: Vec<i16>,
@@ -93,6 +98,7 @@ impl LiveDecoder {
             lost: 0,
             begins: None,
             expected: None,
+            fault: None,
             concealed: 0,
             damaged: 0,
             pcm: Vec::new(),
@@ -101,24 +107,31 @@ impl LiveDecoder {
 
     /// Take a packet, or the next bytes of the container; returns the samples of 48 kHz that this made ready.
     ///
+    /// What is wrong with a container's bytes may come after good packets, so it is told by [`Self::take_fault`].
+    ///
     /// # Errors
-    /// [`Error::Malformed`] for a packet that is none, of which nothing was taken, or for bytes that are not the
-    /// container; [`Error::Unsupported`] for a container of something else.
+    /// [`Error::Malformed`] for a packet that is none, of which nothing was taken.
     pub fn push(&mut self, bytes: &[u8]) -> Result<u64> {
         let before = self.waiting;
-        if let Source::Packets = self.source {
-            let duration = PacketInfo::parse(bytes)?.samples(CLOCK) as u32;
-            let gap = std::mem::take(&mut self.lost);
-            self.enqueue(Waiting { gap, duration, ..Waiting::packet(bytes) });
-        } else {
-            match &mut self.source {
-                Source::Webm(demuxer) => demuxer.push(bytes)?,
-                Source::Ogg(demuxer) => demuxer.push(bytes)?,
-                Source::Packets => {}
+        let pushed = match &mut self.source {
+            Source::Packets => {
+                let duration = PacketInfo::parse(bytes)?.samples(CLOCK) as u32;
+                let gap = std::mem::take(&mut self.lost);
+                self.enqueue(Waiting { gap, duration, ..Waiting::packet(bytes) });
+                return Ok(u64::from(duration));
             }
-            self.drain()?;
-        }
+            Source::Webm(demuxer) => demuxer.push(bytes),
+            Source::Ogg(demuxer) => demuxer.push(bytes),
+        };
+        self.settle(pushed);
         Ok(self.waiting - before)
+    }
+
+    /// What was wrong with the container since this was asked last: [`Error::Malformed`] where the bytes are not it,
+    /// [`Error::Unsupported`] where it holds something else. The next bytes are taken as a stream that is joined in the
+    /// middle or begins anew.
+    pub fn take_fault(&mut self) -> Option<Error> {
+        self.fault.take()
     }
 
     /// Samples of 48 kHz were lost before what is pushed next, which only a carrier of packets has to be told.
@@ -127,18 +140,15 @@ impl LiveDecoder {
     }
 
     /// No more will come; returns the samples of 48 kHz that this made ready.
-    ///
-    /// # Errors
-    /// As [`Self::push`].
-    pub fn finish(&mut self) -> Result<u64> {
+    pub fn finish(&mut self) -> u64 {
         let before = self.waiting;
         match &mut self.source {
             Source::Webm(demuxer) => demuxer.finish(),
             Source::Ogg(demuxer) => demuxer.finish(),
             Source::Packets => {}
         }
-        self.drain()?;
-        Ok(self.waiting - before)
+        self.settle(Ok(()));
+        self.waiting - before
     }
 
     /// Samples of 48 kHz that wait to be decoded.
@@ -189,6 +199,19 @@ impl LiveDecoder {
         stretches
     }
 
+    /// Queue what the container holds; where it is broken, keep the reason and begin anew.
+    fn settle(&mut self, pushed: Result<()>) {
+        if let Err(fault) = pushed.and_then(|()| self.drain()) {
+            self.fault = Some(fault);
+            match &mut self.source {
+                Source::Webm(demuxer) => **demuxer = WebmDemuxer::new(),
+                Source::Ogg(demuxer) => **demuxer = OggDemuxer::new(),
+                Source::Packets => {}
+            }
+            self.expected = None;
+        }
+    }
+
     fn drain(&mut self) -> Result<()> {
         loop {
             let event = match &mut self.source {
@@ -201,9 +224,12 @@ impl LiveDecoder {
                 Some(Event::Gap(_)) => {}
                 Some(Event::Header(header)) => self.begins = Some(gain(&header)?),
                 Some(Event::Packet(packet)) => {
-                    let played = packet.timestamp + i64::from(packet.discard_start);
-                    let gap = self.expected.map_or(0, |expected| u64::try_from(played - expected).unwrap_or(0));
-                    let ends = packet.timestamp + i64::from(packet.duration) - i64::from(packet.discard_end);
+                    let starts = packet.timestamp + i64::from(packet.discard_start);
+                    let heard = i64::from(packet.duration) - i64::from(packet.discard_start + packet.discard_end);
+                    let expected = self.expected.unwrap_or(starts);
+                    let missing = starts.saturating_sub(expected);
+                    let gap = if missing > TREMBLE { missing as u64 } else { 0 };
+                    self.expected = Some(if gap > 0 { starts } else { expected } + heard);
                     let waiting = Waiting {
                         gap: if gap > LONGEST_GAP { 0 } else { gap },
                         duration: packet.duration,
@@ -212,7 +238,6 @@ impl LiveDecoder {
                         begins: self.begins.take(),
                         ..Waiting::packet(packet.data)
                     };
-                    self.expected = Some(ends);
                     self.waiting += u64::from(waiting.duration);
                     self.queue.push_back(waiting);
                 }
@@ -291,6 +316,8 @@ fn gain(header: &Header) -> Result<f32> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::container::OpusHead;
     use crate::container::Tags;
@@ -377,7 +404,7 @@ mod tests {
         let bytes = ogg(&tone(50));
         let mut whole = LiveDecoder::new(Carrier::Ogg, 16_000).unwrap();
         whole.push(&bytes).unwrap();
-        whole.finish().unwrap();
+        whole.finish();
         let wanted = whole.decode(u64::MAX);
         assert_eq!(wanted[0].pcm.len(), 16_000 - 104, "the pre-skip of 312 samples at 48 kHz is dropped");
         for size in [1, 7, 100, 3000] {
@@ -387,7 +414,7 @@ mod tests {
                 live.push(piece).unwrap();
                 pcm.extend(live.decode(u64::MAX).into_iter().flat_map(|stretch| stretch.pcm));
             }
-            live.finish().unwrap();
+            live.finish();
             pcm.extend(live.decode(u64::MAX).into_iter().flat_map(|stretch| stretch.pcm));
             assert!(pcm == wanted[0].pcm, "in pieces of {size} bytes");
         }
@@ -403,11 +430,36 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_container_are_refused() {
-        for carrier in [Carrier::Ogg, Carrier::Webm] {
-            let mut live = LiveDecoder::new(carrier, 16_000).unwrap();
-            let refusal = live.push(&b"RIFF\0\0\0\0WAVEfmt ".repeat(400));
-            assert!(refusal.is_err() || live.finish().is_err(), "{carrier:?}: {refusal:?}");
+    fn bytes_that_are_no_container_are_refused_and_a_container_may_follow() {
+        let good = ogg(&tone(50));
+        let mut live = LiveDecoder::new(Carrier::Ogg, 16_000).unwrap();
+        live.push(&b"RIFF\0\0\0\0WAVEfmt ".repeat(400)).unwrap();
+        assert!(live.take_fault().is_some());
+        assert!(live.take_fault().is_none());
+        live.push(&good).unwrap();
+        live.finish();
+        assert!(live.take_fault().is_none());
+        assert_eq!(live.decode(u64::MAX)[0].pcm.len(), 16_000 - 104);
+        let mut webm = LiveDecoder::new(Carrier::Webm, 16_000).unwrap();
+        webm.push(&good).unwrap();
+        assert!(webm.take_fault().is_some());
+    }
+
+    #[test]
+    fn the_clocks_of_browsers_tremble_and_nothing_is_lost_for_that() {
+        let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/containers");
+        for (name, carrier) in [
+            ("chromium-audio.webm", Carrier::Webm),
+            ("chromium-video.webm", Carrier::Webm),
+            ("firefox-audio.webm", Carrier::Webm),
+            ("firefox-audio.ogg", Carrier::Ogg),
+        ] {
+            let mut live = LiveDecoder::new(carrier, 48_000).unwrap();
+            let ready = live.push(&std::fs::read(recorded.join(name)).unwrap()).unwrap() + live.finish();
+            let heard = live.decode(u64::MAX);
+            assert!(live.take_fault().is_none(), "{name}");
+            assert_eq!((heard.len(), heard[0].gap, live.concealed()), (1, 0, 0), "{name}");
+            assert!(ready > 48_000 && heard[0].pcm.len() as u64 <= ready, "{name}");
         }
     }
 }

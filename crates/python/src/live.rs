@@ -55,8 +55,13 @@ impl LiveDecoder {
     }
 
     /// No more will come; returns the samples of 48 kHz that this made ready.
-    fn finish(&mut self) -> PyResult<u64> {
-        self.decoder.finish().map_err(refused)
+    fn finish(&mut self) -> u64 {
+        self.decoder.finish()
+    }
+
+    /// Raise what was wrong with the container since this was asked last.
+    fn check(&mut self) -> PyResult<()> {
+        self.decoder.take_fault().map_or(Ok(()), |fault| Err(refused(fault)))
     }
 
     /// Decode what waits, up to about `limit` samples of 48 kHz.

@@ -90,10 +90,20 @@ class LiveOpus:
             Samples of 48 kHz that this made ready to be decoded.
 
         Raises:
-            BadAudio: It is no Opus packet, and nothing was taken; or the bytes are not the container.
-            UnsupportedFormat: The container holds something else than mono or stereo Opus.
+            BadAudio: It is no Opus packet, and nothing was taken. What is wrong with a container is for :meth:`check`.
         """
         return self._decoder.push(data)
+
+    def check(self) -> None:
+        """Tell what was wrong with the container since this was asked last.
+
+        What came before the fault can be decoded still, and what comes next may be a stream that begins anew.
+
+        Raises:
+            BadAudio: The bytes are not the container.
+            UnsupportedFormat: The container holds something else than mono or stereo Opus.
+        """
+        self._decoder.check()
 
     def lost(self, samples: int) -> None:
         """``samples`` of 48 kHz were lost before the packet that is pushed next."""

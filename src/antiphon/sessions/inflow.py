@@ -295,6 +295,7 @@ class OpusInflow(Inflow):
         self._check_room(0)
         self._charge(self._decoder.push(data), now)
         self._decode()
+        self._decoder.check()
 
     def duration(self, payload: bytes) -> int:
         return self._decoder.duration(payload) // self._units
@@ -309,6 +310,7 @@ class OpusInflow(Inflow):
             self._decode_slice()
             await asyncio.sleep(0)
         self._transcriber.push(self._decoder.flush())
+        self._decoder.check()
 
     def _charge(self, ready: int, now: float) -> None:
         """Account for what a container's bytes turned out to hold."""

@@ -92,8 +92,15 @@ def test_a_packet_that_is_none_is_refused_and_nothing_changes(junk: bytes) -> No
 
 
 def test_a_container_of_something_else_is_refused_by_its_name() -> None:
+    live = LiveOpus(Encoding.OGG, 16_000)
+    assert live.push(encode(TONE, "ogg-vorbis")) == 0
     with pytest.raises((BadAudio, UnsupportedFormat), match=r"(?i)vorbis"):
-        LiveOpus(Encoding.OGG, 16_000).push(encode(TONE, "ogg-vorbis"))
+        live.check()
+    live.check()
+    live.push(encode(TONE, "ogg-opus"))
+    live.finish()
+    live.check()
+    assert len(heard(live)) / 32_000 == pytest.approx(2.0, abs=0.021)
     with pytest.raises(ValueError, match="opus, webm, ogg"):
         LiveOpus(Encoding.MULAW, 16_000)
 

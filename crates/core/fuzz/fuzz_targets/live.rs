@@ -18,6 +18,7 @@ fuzz_target!(|data: &[u8]| {
         }
         let Ok(more) = live.push(piece) else { continue };
         ready += more;
+        live.take_fault();
         // so that a few bytes can't keep the fuzzer busy for long
         if ready > 48_000 * 5 {
             break;
@@ -26,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
         heard += live.decode(limit).iter().map(|stretch| stretch.pcm.len() as u64).sum::<u64>();
     }
     if ready <= 48_000 * 5 {
-        ready += live.finish().unwrap_or(0);
+        ready += live.finish();
     }
     if live.waiting() <= 48_000 * 5 {
         heard += live.decode(u64::MAX).iter().map(|stretch| stretch.pcm.len() as u64).sum::<u64>();
