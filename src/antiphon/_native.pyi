@@ -188,8 +188,9 @@ class OggWriter:
         head: Of the stream.
         serial: Tells the stream from others in the same file; best a random number of 32 bits.
         vendor: The library that encoded it.
-        comments: Each ``NAME=value``.
-        page_samples: A page is written out when it holds so many samples of 48 kHz; None: one for each packet.
+        comments: Each ``NAME=value``; without any, none.
+        page_samples: A page is written out when it holds so many samples of 48 kHz, a second's worth unless told
+            otherwise; None: one for each packet.
 
     Raises:
         ValueError: A comment is not ``NAME=value``.
@@ -202,8 +203,8 @@ class OggWriter:
         *,
         serial: int,
         vendor: str = "antiphon",
-        comments: Sequence[str] = [],
-        page_samples: int | None = 48_000,
+        comments: Sequence[str] = ...,
+        page_samples: int | None = ...,
     ) -> Self: ...
     def write(self, packet: Buffer) -> bytes:
         """Write a packet and give the pages that are ready, the first time the headers as well.
