@@ -89,7 +89,7 @@ def ours(container: str, data: bytes, piece: int) -> int:
 
 def theirs(data: bytes) -> int:
     """Packets that PyAV finds, each made bytes as ours are."""
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         return sum(len(bytes(packet)) > 0 for packet in container.demux(audio=0))
 
 
@@ -122,7 +122,7 @@ def measure(container: str, data: bytes, rounds: int) -> list[Row]:
         min(ratios),
         max(ratios),
     )
-    return [whole, Row(f"{container}, {LIVE_PIECE} bytes at a time", packets, size, statistics.median(live))]
+    return [whole, Row(f"{container}, {LIVE_PIECE}-byte pieces", packets, size, statistics.median(live))]
 
 
 def show(rows: list[Row]) -> None:

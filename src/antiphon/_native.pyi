@@ -326,8 +326,9 @@ class OggWriter:
         head: Of the stream.
         serial: Tells the stream from others in the same file; best a random number of 32 bits.
         vendor: The library that encoded it.
-        comments: Each ``NAME=value``.
-        page_samples: A page is written out when it holds so many samples of 48 kHz; None: one for each packet.
+        comments: Each ``NAME=value``; without any, none.
+        page_samples: A page is written out when it holds so many samples of 48 kHz, a second's worth unless told
+            otherwise; None: one for each packet.
 
     Raises:
         ValueError: A comment is not ``NAME=value``.

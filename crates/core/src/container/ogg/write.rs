@@ -167,7 +167,10 @@ impl OggWriter {
             )));
         }
         self.begin(out)?;
-        self.page_granule = self.granule - i64::from(discard);
+        // A page on which no packet ends has no granule position (RFC 3533 §6).
+        if !self.lacing.is_empty() {
+            self.page_granule = self.granule - i64::from(discard);
+        }
         self.page(END, out);
         self.finished = true;
         Ok(())
