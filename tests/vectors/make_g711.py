@@ -1,14 +1,15 @@
 """Write g711.csv: for each byte of both laws, the sample it stands for and the 16-bit samples that become it.
 
 By the tables of ITU-T G.711 itself, not by anyone's code: decision values x(n) and output values y(n) of each segment
-(table 1a, 13-bit A-law; table 2a, 14-bit mu-law) as numbers, and a search among them. A negative sample is judged by its
-ones' complement, as in the software of ITU-T G.191. Run as ``python tests/vectors/make_g711.py``.
+(table 1a, 13-bit A-law; table 2a, 14-bit mu-law) as numbers, and a search among them. A negative sample is judged by
+its ones' complement, as in the software of ITU-T G.191. Run as ``python tests/vectors/make_g711.py``.
 """
 
 from __future__ import annotations
 
 import bisect
 import csv
+import itertools
 from pathlib import Path
 
 # Segment by segment: how many steps of which width, both in units of the uniform code.
@@ -27,7 +28,7 @@ def decision_values(segments: list[tuple[int, int]]) -> list[int]:
 
 def output_values(decisions: list[int], law: str) -> list[float]:
     """The middle of each interval; mu-law's first is 0."""
-    middles = [(low + high) / 2 for low, high in zip(decisions, decisions[1:], strict=False)]
+    middles = [(low + high) / 2 for low, high in itertools.pairwise(decisions)]
     return [0.0, *middles[1:]] if law == "mulaw" else middles
 
 

@@ -1,6 +1,6 @@
 use opusic_sys as sys;
 
-use super::config::check_channels;
+use super::values;
 use crate::{Error, Result};
 
 /// Brings samples beyond ±1 back into range by bending the peaks of their half-waves rather than cutting them off, which
@@ -14,7 +14,7 @@ pub struct SoftClip {
 impl SoftClip {
     /// For a stream of 1 or 2 interleaved channels.
     pub fn new(channels: u8) -> Result<Self> {
-        check_channels(channels)?;
+        values::channels(channels.into())?;
         Ok(Self { channels, memory: [0.0; 2] })
     }
 
@@ -46,7 +46,7 @@ impl SoftClip {
     }
 
     /// Clips `pcm` in place and rounds it to 16 bits, to the nearest as libopus does. Both are of one length.
-    pub fn to_int16(&mut self, pcm: &mut [f32], out: &mut [i16]) -> Result<()> {
+    pub fn clip_to_int16(&mut self, pcm: &mut [f32], out: &mut [i16]) -> Result<()> {
         if pcm.len() != out.len() {
             return Err(Error::unsupported(format!("{} samples do not go into room for {}", pcm.len(), out.len())));
         }

@@ -1,12 +1,7 @@
 use std::str::FromStr;
 
+use super::values;
 use crate::{Error, Result};
-
-/// Hertz that Opus takes and gives.
-pub const SAMPLE_RATES: [u32; 5] = [8_000, 12_000, 16_000, 24_000, 48_000];
-
-/// Milliseconds of deep redundancy a packet can carry.
-pub const MAX_DRED_MS: u32 = 1_040;
 
 /// What the encoder tunes itself for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -84,7 +79,7 @@ impl FrameSize {
         f64::from(self.micros()) / 1_000.0
     }
 
-    /// Samples of one channel at `sample_rate`, one of [`SAMPLE_RATES`].
+    /// Samples of one channel at `sample_rate`, one of [`SAMPLE_RATES`](values::SAMPLE_RATES).
     pub fn samples(self, sample_rate: u32) -> usize {
         sample_rate as usize / 400 * (self.micros() / 2_500) as usize
     }
@@ -101,7 +96,7 @@ impl FrameSize {
 /// Everything an [`Encoder`](super::Encoder) is told. The default is [`EncoderConfig::voice_high_quality`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EncoderConfig {
-    /// Hertz of the samples given: one of [`SAMPLE_RATES`].
+    /// Hertz of the samples given: one of [`SAMPLE_RATES`](values::SAMPLE_RATES).
     pub sample_rate: u32,
     /// 1 or 2.
     pub channels: u8,
@@ -127,8 +122,9 @@ pub struct EncoderConfig {
     pub constrained_vbr: bool,
     /// Audio in a packet.
     pub frame: FrameSize,
-    /// Milliseconds before its own frame that each packet describes once more (deep redundancy), 0 to
-    /// 1 040 in steps of 10. Needs `expected_loss` and a bitrate with room for it: about 24 000 and more.
+    /// Milliseconds before its own frame that each packet describes once more (deep redundancy), 0 to 1 040 in steps of
+    /// 10, as far as the bitrate has room for it: without `fec` from 24 000 bit/s on, where an `expected_loss` of 5 or
+    /// more asks for it; beside `fec` only from 40 000 and 20 % on.
     pub dred_ms: u32,
 }
 
@@ -204,45 +200,12 @@ impl EncoderConfig {
 
     /// An error that lists what is right, if any value is not.
     pub fn check(&self) -> Result<()> {
-        check_rate(self.sample_rate)?;
-        check_channels(self.channels)?;
-        within("bitrate", self.bitrate, 6_000, 510_000, "bit/s")?;
-        within("complexity", self.complexity.into(), 0, 10, "")?;
-        within("expected_loss", self.expected_loss.into(), 0, 100, "%")?;
-        within("dred_ms", self.dred_ms, 0, MAX_DRED_MS, "ms")?;
-        if !self.dred_ms.is_multiple_of(10) {
-            return Err(Error::unsupported(format!(
-                "dred_ms must be a multiple of 10, from 0 to {MAX_DRED_MS}; got {}",
-                self.dred_ms
-            )));
-        }
+        values::sample_rate(self.sample_rate.into())?;
+        values::channels(self.channels.into())?;
+        values::bitrate(self.bitrate.into())?;
+        values::complexity(self.complexity.into())?;
+        values::expected_loss(self.expected_loss.into())?;
+        values::dred_ms(self.dred_ms.into())?;
         Ok(())
     }
-}
-
-/// Refuses a rate that Opus doesn't have.
-pub fn check_rate(sample_rate: u32) -> Result<()> {
-    if SAMPLE_RATES.contains(&sample_rate) {
-        return Ok(());
-    }
-    Err(Error::unsupported(format!(
-        "sample_rate must be one of 8000, 12000, 16000, 24000, 48000 Hz; got {sample_rate}"
-    )))
-}
-
-/// Refuses anything but mono and stereo.
-pub fn check_channels(channels: u8) -> Result<()> {
-    if matches!(channels, 1 | 2) {
-        return Ok(());
-    }
-    Err(Error::unsupported(format!("channels must be 1 or 2; got {channels}")))
-}
-
-/// Refuses what is out of range.
-pub fn within(name: &str, value: u32, least: u32, most: u32, unit: &str) -> Result<()> {
-    if (least..=most).contains(&value) {
-        return Ok(());
-    }
-    let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
-    Err(Error::unsupported(format!("{name} must be {least} to {most}{unit}; got {value}")))
 }

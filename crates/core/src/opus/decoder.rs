@@ -4,9 +4,9 @@ use std::ptr;
 
 use opusic_sys as sys;
 
-use super::config::{check_channels, check_rate, within};
 use super::ffi::{State, check, length};
 use super::packet::PacketInfo;
+use super::values;
 use crate::{Error, Result};
 
 /// An Opus decoder, which is told of every packet in order: decoded, or lost and concealed or recovered.
@@ -22,8 +22,8 @@ impl Decoder {
     /// A decoder that gives samples at `sample_rate` Hz, one of [`SAMPLE_RATES`](super::SAMPLE_RATES), whatever the
     /// rate and channels of the packets.
     pub fn new(sample_rate: u32, channels: u8) -> Result<Self> {
-        check_rate(sample_rate)?;
-        check_channels(channels)?;
+        values::sample_rate(sample_rate.into())?;
+        values::channels(channels.into())?;
         // SAFETY: opus_decoder_get_size only computes.
         let state = State::new(unsafe { sys::opus_decoder_get_size(channels.into()) });
         let mut decoder = Self { state, sample_rate, channels, complexity: 0, bandwidth_extension: false };
@@ -120,7 +120,7 @@ impl Decoder {
     /// from 7 on, speech coded at low rates is enhanced by another (which changes what good packets decode to).
     /// Only speech of 16 kHz (wide band, or the SILK part of hybrid) is concealed and enhanced so, and CELT concealed.
     pub fn set_complexity(&mut self, complexity: u8) -> Result<()> {
-        within("complexity", complexity.into(), 0, 10, "")?;
+        values::complexity(complexity.into())?;
         self.set(sys::OPUS_SET_COMPLEXITY_REQUEST, complexity.into())?;
         self.complexity = complexity;
         Ok(())
@@ -133,15 +133,20 @@ impl Decoder {
         Ok(())
     }
 
+    /// Whether wide-band speech is given a synthetic upper band.
+    pub fn bandwidth_extension(&self) -> bool {
+        self.bandwidth_extension
+    }
+
     /// State of the entropy coder after the last packet, the same as its encoder's (RFC 8251).
     pub fn final_range(&self) -> u32 {
         self.get(sys::OPUS_GET_FINAL_RANGE_REQUEST).cast_unsigned()
     }
 
     /// Forgets all audio; the settings stay.
-    pub fn reset(&mut self) -> Result<()> {
+    pub fn reset(&mut self) {
         // OPUS_RESET_STATE leaves traces.
-        self.initialise()
+        self.initialise().expect("libopus took these settings before");
     }
 
     /// Samples of all channels in 120 ms, more than which libopus would put on the stack.

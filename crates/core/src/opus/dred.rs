@@ -4,9 +4,9 @@ use std::fmt;
 use opusic_sys as sys;
 
 use super::Decoder;
-use super::config::{MAX_DRED_MS, check_rate};
 use super::ffi::{State, check, length};
 use super::packet::PacketInfo;
+use super::values::{self, MAX_DRED_MS};
 use crate::Result;
 
 /// What a packet's deep redundancy says of the audio before it (draft-ietf-mlcodec-opus-dred).
@@ -32,10 +32,10 @@ impl Dred {
     }
 
     /// Reads what `packet` carries about up to `most` samples (of one channel, at `sample_rate` Hz) before its first,
-    /// and returns how many samples back that goes: 0 where it carries none. Takes time with the reach: as much as
-    /// decoding some frames.
+    /// and returns how many samples back that goes: 0 where it carries none. More than `most` is possible, up to 22
+    /// seconds where there was a long silence. Takes as much time as decoding some frames.
     pub fn parse(&mut self, packet: &[u8], sample_rate: u32, most: usize) -> Result<usize> {
-        check_rate(sample_rate)?;
+        values::sample_rate(sample_rate.into())?;
         (self.reach, self.gap) = (0, 0);
         PacketInfo::parse(packet)?;
         let most = most.min(sample_rate as usize * MAX_DRED_MS as usize / 1_000);

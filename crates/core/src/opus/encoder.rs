@@ -171,9 +171,9 @@ impl Encoder {
     }
 
     /// Forgets all audio; the settings stay.
-    pub fn reset(&mut self) -> Result<()> {
+    pub fn reset(&mut self) {
         // OPUS_RESET_STATE leaves traces.
-        self.initialise()
+        self.initialise().expect("libopus took these settings before");
     }
 
     fn set(&mut self, request: c_int, value: c_int) -> Result<()> {

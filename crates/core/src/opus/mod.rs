@@ -22,13 +22,15 @@ mod dred;
 mod encoder;
 mod ffi;
 mod packet;
+pub mod values;
 
 pub use clip::{SoftClip, to_int16};
-pub use config::{Application, EncoderConfig, FrameSize, MAX_DRED_MS, SAMPLE_RATES};
+pub use config::{Application, EncoderConfig, FrameSize};
 pub use decoder::Decoder;
 pub use dred::Dred;
 pub use encoder::Encoder;
 pub use packet::{Bandwidth, Mode, PacketInfo, has_fec, packet_samples};
+pub use values::{MAX_DRED_MS, SAMPLE_RATES};
 
 /// What one packet of at most 60 ms can take: three frames of 1275 bytes and their lengths.
 pub const MAX_PACKET_BYTES: usize = 3 * 1275 + 7;

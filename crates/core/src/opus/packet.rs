@@ -1,7 +1,7 @@
 //! The outside of a packet: what its table of contents and lengths say (RFC 6716, section 3).
 
 use super::MAX_PACKET_MICROS;
-use super::config::check_rate;
+use super::values;
 use crate::{Error, Result};
 
 /// Longest a coded frame may be (RFC 6716, R2).
@@ -110,7 +110,7 @@ impl PacketInfo {
 
 /// Samples of one channel in a packet, when decoded at `sample_rate`.
 pub fn packet_samples(packet: &[u8], sample_rate: u32) -> Result<usize> {
-    check_rate(sample_rate)?;
+    values::sample_rate(sample_rate.into())?;
     Ok(PacketInfo::parse(packet)?.samples(sample_rate))
 }
 
