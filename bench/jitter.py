@@ -1,7 +1,7 @@
 """The jitter buffer over seeded networks, beside aiortc's: how late audio plays, how much is missing or made up.
 
-Run as ``python -m bench.jitter [--seconds 120] [--seeds 3] [--only loss] [--json FILE] [--markdown FILE]``; needs aiortc
-(extra ``bench``).
+Run as ``python -m bench.jitter [--seconds 120] [--seeds 3] [--only loss] [--json FILE] [--markdown FILE]``; needs
+aiortc (extra ``bench``).
 
 The stream is stereo PCM: speech on the left, which decides where time may be stretched, and on the right the number of
 each sample, so small that nothing hears it. What comes out tells by itself which samples were played, and when.
@@ -104,7 +104,7 @@ class Aiortc:
         packet = self._packet(
             sequence_number=(number + 65_000) & 0xFFFF, timestamp=(number * SAMPLES + 2**32 - 10**6) & 0xFFFFFFFF
         )
-        packet._data = payload  # what its receiver sets once it has depacketised
+        setattr(packet, "_data", payload)  # noqa: B010 - its receiver sets it once it has depacketised
         frame = self._buffer.add(packet)[1]
         if frame is not None:
             self._frames.append(frame.data)
@@ -150,7 +150,8 @@ def _speech(path: Path) -> NDArray[np.float32]:
     with wave.open(str(path)) as file:
         if (file.getframerate(), file.getnchannels()) != (RATE, 1):
             raise ValueError(f"{path} is not mono at {RATE} Hz")
-        return np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(np.float32) / 32768
+        pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+    return (pcm / 32768).astype(np.float32)
 
 
 def play(contender: Contender, packets: list[bytes], way: Trace, phase: float) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -344,14 +345,14 @@ def tables(figures: dict[str, Any]) -> list[Shown]:
 
 
 def _networks(results: dict[str, tuple[Result, Result]]) -> Shown:
-    columns = ("network", "lost", "delay ms", "95 % ms", "missing", "filled in", "scaled")
-    columns += ("aiortc: delay ms", "95 % ms", "missing", "filled in")
+    ours_columns = ("delay ms", "95 % ms", "missing", "filled in", "scaled")
+    peer_columns = ("aiortc: delay ms", "95 % ms", "missing", "filled in")
     rows: list[tuple[str, ...]] = []
     for name, (ours, peer) in results.items():
         mine = (f"{ours.delay_ms:.0f}", f"{ours.late_delay_ms:.0f}", share(ours.missing), share(ours.filled))
         theirs = (f"{peer.delay_ms:.0f}", f"{peer.late_delay_ms:.0f}", share(peer.missing), share(peer.filled))
         rows.append((name, share(ours.lost), *mine, share(ours.scaled), *theirs))
-    return "Networks", columns, rows
+    return "Networks", ("network", "lost", *ours_columns, *peer_columns), rows
 
 
 def _events(results: dict[str, dict[str, Course]]) -> Shown:

@@ -60,7 +60,7 @@ def trace(network: Network, *, seconds: float, seed: int, packet_s: float = 0.02
     """Send packets for so many seconds."""
     random = np.random.default_rng(seed)
     count = round(seconds / packet_s)
-    departures = np.arange(count) * packet_s * (1 + network.skew_ppm * 1e-6)
+    departures = np.arange(count, dtype=np.float64) * (packet_s * (1 + network.skew_ppm * 1e-6))
     lost = _lost(network, count, random)
     late = np.maximum(0.0, random.normal(network.jitter_ms, network.jitter_ms / 2, count)) / 1000
     times = departures + late
@@ -69,7 +69,7 @@ def trace(network: Network, *, seconds: float, seed: int, packet_s: float = 0.02
         times = np.where(
             (times >= start) & (times < start + network.spike_ms / 1000), start + network.spike_ms / 1000, times
         )
-    times = np.maximum.accumulate(times)
+    times = np.maximum.accumulate(times).astype(np.float64)
     overtaken = random.random(count) < network.reordered
     times = times + overtaken * random.uniform(1.2, 3.0, count) * packet_s
     arrivals = [(float(times[number]), number) for number in range(count) if not lost[number]]

@@ -19,7 +19,9 @@ SIGNS = {"played": ".", "concealed": "x", "recovered": "r", "stretched": "+", "c
 def vowel(number: int) -> bytes:
     """Packet after packet of an "ah" at 120 Hz, as 16-bit samples."""
     time = (number * SAMPLES + np.arange(SAMPLES)) / RATE
-    sound = sum(np.sin(2 * np.pi * 120 * n * time) / (1 + ((120 * n - 700) / 300) ** 2) for n in range(1, 30))
+    sound = np.zeros(SAMPLES)
+    for harmonic in range(120, 3600, 120):
+        sound += np.sin(2 * np.pi * harmonic * time) / (1 + ((harmonic - 700) / 300) ** 2)
     return (6000 * sound).astype("<i2").tobytes()
 
 

@@ -148,13 +148,17 @@ impl TimeScale {
         let head_energy = energy(head);
         let least = near.saturating_sub(reach).clamp(self.min_lag, limit);
         let most = (near + reach).clamp(least, limit);
+        let mut tail_energy = energy(&self.mono[least..least + window]);
         let mut best = (least, -1.0);
         for lag in least..=most {
-            let tail = &self.mono[lag..lag + window];
-            let norm = (head_energy * energy(tail)).sqrt();
-            let similarity = if norm > 0.0 { dot(head, tail) / norm } else { 0.0 };
+            let norm = (head_energy * tail_energy).sqrt();
+            let similarity = if norm > 0.0 { dot(head, &self.mono[lag..lag + window]) / norm } else { 0.0 };
             if similarity > best.1 {
                 best = (lag, similarity);
+            }
+            if lag < most {
+                let (gone, come) = (self.mono[lag], self.mono[lag + window]);
+                tail_energy = (tail_energy + come * come - gone * gone).max(0.0);
             }
         }
         best

@@ -19,7 +19,8 @@ JitterTag = Literal["played", "concealed", "recovered", "stretched", "compressed
 
 ``played``: decoded. ``concealed``: extrapolated, because the audio was lost or had not come. ``recovered``: decoded
 from the error correction of the packet behind the lost one. ``stretched``, ``compressed``: decoded, and made longer or
-shorter by pitch periods. ``silence``: before the stream, while the sender pauses, and where audio has been missing for long.
+shorter by pitch periods. ``silence``: before the stream, while the sender pauses, and where audio has been missing
+for long.
 """
 
 

@@ -322,8 +322,6 @@ impl FrameDecoder for OpusDecoder {
     }
 
     fn reset(&mut self) {
-        // Fails only for an invalid state, which safe code cannot make.
-        #[allow(clippy::let_unit_value)]
-        let _ = self.decoder.reset();
+        self.decoder.reset();
     }
 }

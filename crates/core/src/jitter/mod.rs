@@ -1,7 +1,7 @@
 //! A jitter buffer: packets come when the network brings them, frames go out one a tick.
 //!
 //! [`JitterBuffer::push`] takes packets, [`JitterBuffer::pull`] gives one frame for each tick and says what it is made
-//! of. The playout delay follows the distribution of the packets' delays ([`delay`](self)): it grows at once where a
+//! of. The playout delay follows the distribution of the packets' delays: it grows at once where a
 //! packet came too late, because that packet is still played, and it shrinks by taking out whole pitch periods
 //! ([`timescale`](crate::timescale)). A lost packet is recovered from the next one's error correction or concealed, and
 //! leaves the delay as it was. A timestamp that jumps while the sequence number does not is a pause of the sender, not
@@ -17,6 +17,7 @@ mod delay;
 mod fifo;
 mod playout;
 mod queue;
+mod rescale;
 mod sequence;
 mod stats;
 

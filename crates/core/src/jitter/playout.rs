@@ -5,27 +5,14 @@ use super::decoder::FrameDecoder;
 use super::delay::DelayEstimator;
 use super::fifo::{Fifo, Makeup, Origin};
 use super::queue::{Queue, Waiting};
+use super::rescale::Thresholds;
 use super::stats::{Stats, Tag};
-use crate::timescale::{Match, TimeScale, energy, fade};
+use crate::timescale::{TimeScale, energy, fade};
 
 /// What was decoded begins so softly after silence, and ends so where nothing follows.
 const EDGE_MS: f64 = 5.0;
-/// The delay may lie so far under the target before it is stretched, and so far over a whole tick before it is
-/// compressed.
-const SLACK_MS: f64 = 5.0;
-/// Audio that waits for its tick for longer than this is worth compressing.
-const IDLE_PHASE_MS: f64 = 8.0;
-/// Similarity that a pitch period must have while there is time,
-const PATIENT: f32 = 0.92;
-/// and when the delay is [`URGENT_MS`] from where it should be.
-const HURRIED: f32 = 0.55;
-const URGENT_MS: f64 = 200.0;
-/// Mean square of what is so quiet that any lag will do: −50 dBFS.
-const QUIET: f32 = 1e-5;
-/// The same for what lies at the noise floor: −40 dBFS.
-const NOISE: f32 = 1e-4;
-/// What counts as the noise floor: four times (6 dB over) the least power of late.
-const NOISE_FACTOR: f32 = 4.0;
+/// The noise floor is never taken to be under −100 dBFS, and begins at −40.
+const NOISE_RANGE: (f32, f32) = (1e-10, 1e-4);
 /// How fast the noise floor may rise in a packet.
 const NOISE_RISE: f32 = 1.005;
 
@@ -45,23 +32,21 @@ pub struct Frame {
 }
 
 /// The parts of the buffer that a tick needs, and its time in samples.
-struct Tick<'a> {
-    now: i64,
-    queue: &'a mut Queue,
-    delay: &'a mut DelayEstimator,
-    stats: &'a mut Stats,
+pub(super) struct Tick<'a> {
+    pub(super) now: i64,
+    pub(super) queue: &'a mut Queue,
+    pub(super) delay: &'a mut DelayEstimator,
+    pub(super) stats: &'a mut Stats,
 }
 
 /// Lengths in samples.
 #[derive(Debug)]
-struct Lengths {
-    frame: usize,
+pub(super) struct Lengths {
+    pub(super) frame: usize,
     /// 2.5 ms: what a decoder conceals is a multiple of it.
-    unit: usize,
+    pub(super) unit: usize,
     edge: usize,
-    slack: i64,
-    idle_phase: i64,
-    urgent: f32,
+    pub(super) rescale: Thresholds,
     least: i64,
     most: i64,
     least_packets: i64,
@@ -78,9 +63,7 @@ impl Lengths {
             frame: samples(config.frame_ms.into()) as usize,
             unit: (rate / 400) as usize,
             edge: 2 * (rate / 400) as usize * (EDGE_MS / 5.0) as usize,
-            slack: samples(SLACK_MS),
-            idle_phase: samples(IDLE_PHASE_MS),
-            urgent: samples(URGENT_MS) as f32,
+            rescale: Thresholds::new(rate),
             least: samples(config.min_delay_ms.into()),
             most: samples(config.max_delay_ms.into()),
             least_packets: config.min_delay_packets.into(),
@@ -100,29 +83,29 @@ impl Lengths {
 #[derive(Debug)]
 pub struct Playout<D> {
     decoder: D,
-    lengths: Lengths,
-    fifo: Fifo,
-    scale: TimeScale,
+    pub(super) lengths: Lengths,
+    pub(super) fifo: Fifo,
+    pub(super) scale: TimeScale,
     playing: bool,
     /// The packet that is next, once the stream began.
-    next_sequence: Option<i64>,
+    pub(super) next_sequence: Option<i64>,
     /// Where it begins.
-    next_at: i64,
+    pub(super) next_at: i64,
     /// Samples given out since, in place of what wasn't there.
-    ahead: i64,
+    pub(super) ahead: i64,
     /// Samples filled in since the last decoded one.
     filled: i64,
     /// The sender said that it fell silent.
-    pausing: bool,
+    pub(super) pausing: bool,
     /// The last samples were silence made here, not the decoder's.
     silent: bool,
     /// Samples of the newest packet.
     packet: i64,
     /// The delay, smoothed.
-    level: f64,
+    pub(super) level: f64,
     /// Ticks until the next change of time scale.
-    rest: u32,
-    noise: f32,
+    pub(super) rest: u32,
+    pub(super) noise: f32,
     delay_sum: f64,
     delay_count: u64,
 }
@@ -145,7 +128,7 @@ impl<D: FrameDecoder> Playout<D> {
             packet: lengths.frame as i64,
             level: 0.0,
             rest: 0,
-            noise: NOISE,
+            noise: NOISE_RANGE.1,
             delay_sum: 0.0,
             delay_count: 0,
             lengths,
@@ -338,7 +321,7 @@ impl<D: FrameDecoder> Playout<D> {
     }
 
     /// Decodes the packet at the front.
-    fn accept(&mut self, tick: &mut Tick<'_>) {
+    pub(super) fn accept(&mut self, tick: &mut Tick<'_>) {
         let Some(front) = tick.queue.pop() else { return };
         self.pass(&front, tick);
         let pausing = self.decoder.is_pause(&front.payload);
@@ -352,7 +335,7 @@ impl<D: FrameDecoder> Playout<D> {
                     fade_in(self.fifo.last(samples), self.lengths.edge, channels);
                 }
                 let power = energy(self.fifo.last(samples)) / (samples * channels) as f32;
-                self.noise = power.clamp(NOISE * 1e-6, self.noise * NOISE_RISE);
+                self.noise = power.clamp(NOISE_RANGE.0, self.noise * NOISE_RISE);
                 (self.filled, self.silent) = (0, false);
             }
             _ => {
@@ -417,93 +400,6 @@ impl<D: FrameDecoder> Playout<D> {
     fn stand(&mut self) {
         (self.playing, self.pausing, self.silent) = (false, false, true);
         (self.ahead, self.filled, self.rest) = (0, 0, 0);
-    }
-
-    /// Takes out or puts in a pitch period if the delay is not what it should be.
-    fn rescale(&mut self, phase: usize, tick: &mut Tick<'_>) -> Option<Tag> {
-        let first = self.next_at + self.ahead - self.fifo.len() as i64;
-        let delay = (tick.now - first - tick.delay.base()) as f64;
-        let off = delay - self.level;
-        self.level += if off.abs() > self.lengths.frame as f64 { off } else { off / 4.0 };
-        if self.rest > 0 {
-            self.rest -= 1;
-            return None;
-        }
-        if self.pausing || self.ahead > 0 {
-            return None;
-        }
-        // A packet is taken when a tick needs its first sample: what is decoded already lies before it.
-        let (frame, phase) = (self.lengths.frame as i64, phase as i64);
-        let margin = self.level as i64 - phase - self.target(tick.delay);
-        if margin >= frame + self.lengths.slack {
-            self.compress(margin / frame * frame + phase, margin, tick)
-        } else if margin >= 0 && phase >= self.lengths.idle_phase {
-            self.compress(phase, 0, tick)
-        } else if margin < -self.lengths.slack {
-            self.stretch(-margin, tick)
-        } else {
-            None
-        }
-    }
-
-    fn compress(&mut self, room: i64, margin: i64, tick: &mut Tick<'_>) -> Option<Tag> {
-        let frame = self.lengths.frame;
-        let limit = (room as usize).min(self.scale.max_lag());
-        self.decode_ahead((2 * limit).max(frame + limit), tick);
-        let limit = limit.min(self.fifo.len() - frame);
-        let found = self.period(limit, margin);
-        let Some(found) = found else {
-            self.rest = if margin > 0 { 0 } else { 4 };
-            return None;
-        };
-        self.fifo.compress(&self.scale, found.lag);
-        self.level -= found.lag as f64;
-        tick.stats.compressed_samples += found.lag as u64;
-        let frame = frame as i64;
-        self.rest = if margin > 3 * frame {
-            1
-        } else if margin > frame * 3 / 2 {
-            3
-        } else {
-            9
-        };
-        Some(Tag::Compressed)
-    }
-
-    fn stretch(&mut self, deficit: i64, tick: &mut Tick<'_>) -> Option<Tag> {
-        self.decode_ahead(self.scale.needed(), tick);
-        let found = self.period(self.scale.max_lag(), deficit)?;
-        self.fifo.stretch(&self.scale, found.lag);
-        self.level += found.lag as f64;
-        tick.stats.stretched_samples += found.lag as u64;
-        self.rest = u32::from(deficit <= self.lengths.frame as i64);
-        Some(Tag::Stretched)
-    }
-
-    /// A lag of at most `limit` that can be taken out or put in where the next frame begins, the delay being off by
-    /// `off`.
-    fn period(&mut self, limit: usize, off: i64) -> Option<Match> {
-        if !self.fifo.all_decoded() {
-            return None;
-        }
-        let urgency = (off as f32 / self.lengths.urgent).clamp(0.0, 1.0);
-        let enough = PATIENT + urgency * (HURRIED - PATIENT);
-        let found = self.scale.find(self.fifo.samples(), limit, Some(enough))?;
-        let quiet = QUIET.max((NOISE_FACTOR * self.noise).min(NOISE));
-        (found.similarity >= enough || found.power < quiet).then_some(found)
-    }
-
-    /// Decodes packets that follow on each other until so many samples are there.
-    fn decode_ahead(&mut self, wanted: usize, tick: &mut Tick<'_>) {
-        while self.fifo.len() < wanted {
-            let Some(front) = tick.queue.front() else { return };
-            let follows =
-                Some(front.sequence) == self.next_sequence && (front.at - self.next_at) < self.lengths.unit as i64;
-            if !follows || self.ahead > 0 {
-                return;
-            }
-            self.accept(tick);
-        }
     }
 }
 
