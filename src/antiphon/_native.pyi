@@ -1,15 +1,11 @@
 """Types of the native core (crates/python); checked against the binary by stubtest in ``make check``."""
 
 from collections.abc import Iterable
-from typing import Any, Literal, Self, final
-
-from numpy.typing import NDArray
-from typing_extensions import Buffer, disjoint_base
-from typing import TypeAlias, final
+from typing import Any, Literal, Self, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 __version__: str
 
