@@ -1,4 +1,4 @@
-//! What the Opus encoder and decoder do to real speech.
+//! What the Opus encoder and decoder do to speech.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use antiphon_core::opus::{
     SoftClip, has_fec, packet_samples,
 };
 
-/// Recorded speech, mono at 16 kHz.
+/// Speech, mono at 16 kHz.
 fn speech(name: &str) -> Vec<i16> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/speech").join(name);
     let bytes = std::fs::read(path).expect("the speech of the tests is there");

@@ -107,7 +107,8 @@ class OpusEncoderConfig:
 
     dred_ms: int = 0
     """Milliseconds before its own frame that each packet describes once more (deep redundancy, DRED), 0 to 1040 in
-    steps of 10. Needs ``expected_loss``, and a bitrate of some 24000 or more."""
+    steps of 10, as far as the bitrate has room for it: without ``fec`` from 24000 bit/s on, where an ``expected_loss``
+    of 5 or more asks for it; beside ``fec`` only from 40000 and 20 % on."""
 
     def __post_init__(self) -> None:
         self.encoder()

@@ -42,7 +42,7 @@ FRAME_MS = (2.5, 5, 10, 20, 40, 60)
 
 
 def samples(name: str = "quick-brown-fox", *, rate: int = 16_000, channels: int = 1) -> Int16:
-    """Real speech, interleaved; in stereo, the second channel is quieter and late."""
+    """Speech, interleaved; in stereo, the second channel is quieter and late."""
     mono = np.frombuffer(speech(name), np.int16)
     if rate != 16_000:
         mono = np.clip(np.round(soxr.resample(mono.astype(np.float64), 16_000, rate)), -32_768, 32_767).astype(np.int16)

@@ -122,8 +122,9 @@ pub struct EncoderConfig {
     pub constrained_vbr: bool,
     /// Audio in a packet.
     pub frame: FrameSize,
-    /// Milliseconds before its own frame that each packet describes once more (deep redundancy), 0 to
-    /// 1 040 in steps of 10. Needs `expected_loss` and a bitrate with room for it: about 24 000 and more.
+    /// Milliseconds before its own frame that each packet describes once more (deep redundancy), 0 to 1 040 in steps of
+    /// 10, as far as the bitrate has room for it: without `fec` from 24 000 bit/s on, where an `expected_loss` of 5 or
+    /// more asks for it; beside `fec` only from 40 000 and 20 % on.
     pub dred_ms: u32,
 }
 

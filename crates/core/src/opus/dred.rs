@@ -32,8 +32,8 @@ impl Dred {
     }
 
     /// Reads what `packet` carries about up to `most` samples (of one channel, at `sample_rate` Hz) before its first,
-    /// and returns how many samples back that goes: 0 where it carries none. Takes time with the reach: as much as
-    /// decoding some frames.
+    /// and returns how many samples back that goes: 0 where it carries none. More than `most` is possible, up to 22
+    /// seconds where there was a long silence. Takes as much time as decoding some frames.
     pub fn parse(&mut self, packet: &[u8], sample_rate: u32, most: usize) -> Result<usize> {
         values::sample_rate(sample_rate.into())?;
         (self.reach, self.gap) = (0, 0);

@@ -27,7 +27,8 @@ use crate::error::to_python;
 ///     constrained_vbr: With ``vbr``, keep within the bitrate over every frame or two.
 ///     frame_ms: Milliseconds of audio in a packet: 2.5, 5, 10, 20, 40 or 60.
 ///     dred_ms: Milliseconds before its own frame that each packet describes once more (deep redundancy), 0 to 1040 in
-///         steps of 10. Needs ``expected_loss``, and some 24000 bit/s or more.
+///         steps of 10, as far as the bitrate has room for it: without ``fec`` from 24000 bit/s on, where an
+///         ``expected_loss`` of 5 or more asks for it; beside ``fec`` only from 40000 and 20 % on.
 ///
 /// Raises:
 ///     ValueError: A value is none of these.
