@@ -135,9 +135,11 @@ class Load:
         self._received = self._octets = 0
         start, late = time.monotonic(), 0.0
         for tick in range(ticks):
-            self._receive(start + tick * TICK)
-            late = time.monotonic() - start - tick * TICK
             for number, room in enumerate(rooms):
+                # Rooms take turns within a tick: all at once would not go into a socket's buffer.
+                due = start + (tick + number / len(rooms)) * TICK
+                self._receive(due)
+                late = time.monotonic() - due
                 self._send(number, room, speaking)
             self._tick += 1
         self._receive(start + ticks * TICK + 0.1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from pathlib import Path
 
 from scripts import node, rust, system
 from scripts.environment import ROOT
@@ -54,7 +55,7 @@ def main() -> int:
     if not pytest_arguments:
         job.run("Rust tests", ["cargo", "test", "--locked", "--workspace", "--quiet"], environment=rust.environment())
         if shutil.which("c++"):
-            fuzz = [BIN / "python", "-m", "scripts.fuzz", "--seconds", str(FUZZ_SECONDS)]
+            fuzz: list[str | Path] = [BIN / "python", "-m", "scripts.fuzz", "--seconds", str(FUZZ_SECONDS)]
             job.run("Fuzzing, a short run", fuzz, environment=rust.environment())
         else:
             job.skip("Fuzzing, a short run", f"no C++ compiler; install one with: {system.how_to_get('g++')}")

@@ -4,9 +4,10 @@ use super::{
     Id,
     config::RoomConfig,
     format::{InputFormat, OutputFormat},
-    seat::{self, Seat},
+    participant::{Group, Own, Participant},
+    seat,
     select::{Rules, Selection, Talker},
-    source::{Input, Source},
+    source::Input,
     splice::Follower,
     stage::Stage,
     stream::Stream,
@@ -41,64 +42,6 @@ pub struct Packet<'a> {
     pub payload: &'a [u8],
     /// Equal for all who are given the same packet of a shared stream; `None` for one that only this listener gets.
     pub shared: Option<usize>,
-}
-
-/// A listener's stream of their own.
-#[derive(Debug)]
-struct Own {
-    stream: Stream,
-    /// Whether it now gives the same sound as the shared stream, so that the listener may return there.
-    returning: bool,
-    /// Follows the listener's decoder meanwhile.
-    follower: Option<Follower>,
-}
-
-impl Own {
-    fn new(stream: Stream) -> Self {
-        Self { stream, returning: false, follower: None }
-    }
-
-    fn set_returning(&mut self, returning: bool) {
-        self.returning = returning;
-        if !returning {
-            self.follower = None;
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Participant {
-    seat: Seat,
-    source: Source,
-    output: Option<OutputFormat>,
-    /// Where the output's format is among the groups; only meaningful within a tick.
-    group: Option<usize>,
-    own: Option<Own>,
-}
-
-impl AsMut<Talker> for Participant {
-    fn as_mut(&mut self) -> &mut Talker {
-        &mut self.seat.talker
-    }
-}
-
-impl AsRef<Seat> for Participant {
-    fn as_ref(&self) -> &Seat {
-        &self.seat
-    }
-}
-
-/// All who want the same format.
-#[derive(Debug)]
-struct Group {
-    format: OutputFormat,
-    /// `None` while all of them have streams of their own.
-    stream: Option<Stream>,
-    follower: Option<Follower>,
-    /// Who hears the shared stream in this tick.
-    sharing: usize,
-    /// Who might return to it.
-    returning: usize,
 }
 
 /// Mixes packets: what arrived of each participant in, the packet for each listener out.
@@ -151,9 +94,8 @@ impl Conference {
             return Err(seat::full(self.config.max_participants));
         }
         let Err(at) = seat::find(&self.people, id) else { return Err(seat::already(id)) };
-        let source = Source::new(input, &self.config)?;
         let output = output.map(|output| output.checked(&self.config)).transpose()?;
-        self.people.insert(at, Participant { seat: Seat::new(id), source, output, group: None, own: None });
+        self.people.insert(at, Participant::new(id, input, output, &self.config)?);
         Ok(())
     }
 
@@ -225,7 +167,7 @@ impl Conference {
 
     fn group(&mut self, format: OutputFormat) -> usize {
         self.groups.iter().position(|group| group.format == format).unwrap_or_else(|| {
-            self.groups.push(Group { format, stream: None, follower: None, sharing: 0, returning: 0 });
+            self.groups.push(Group::new(format));
             self.groups.len() - 1
         })
     }
@@ -428,57 +370,5 @@ impl Conference {
     /// What was done so far.
     pub fn counters(&self) -> Counters {
         self.counters
-    }
-}
-
-impl Participant {
-    /// Take a lane and stream of one's own where one's voice is in the mix, and give them up where that makes no
-    /// difference.
-    fn part(&mut self, stage: &Stage, group: &mut Group) {
-        if self.seat.mixed() {
-            if self.seat.lane.is_none() {
-                self.seat.lane = Some(stage.fork());
-            }
-            match (&mut self.own, &group.stream) {
-                (Some(own), _) => own.set_returning(false),
-                (None, Some(stream)) => self.own = Some(Own::new(stream.clone())),
-                (None, None) => {}
-            }
-            return;
-        }
-        if self.own.is_some() && self.seat.lane.is_none() {
-            self.seat.lane = Some(stage.fork());
-        }
-        let same = self.seat.lane.as_ref().is_none_or(|lane| stage.same(lane));
-        if same && group.stream.is_none() {
-            // Nobody hears the shared stream: it becomes what this one has heard.
-            group.stream = self.own.take().map(|own| own.stream);
-            self.seat.lane = None;
-        }
-        match &mut self.own {
-            Some(own) => {
-                own.set_returning(same);
-                group.returning += usize::from(same);
-            }
-            None => {
-                self.seat.lane = None;
-                group.sharing += 1;
-            }
-        }
-    }
-
-    /// Whether this listener, having heard all the same things for a while, can be given the shared stream's packet.
-    fn returns(&mut self, group: Option<&Follower>, packet: &[u8]) -> Result<bool> {
-        let Some(own) = self.own.as_mut().filter(|own| own.returning) else { return Ok(false) };
-        let Some(group) = group else { return Ok(true) };
-        if own.follower.is_none() {
-            own.follower = Follower::new(own.stream.format())?;
-        }
-        let (Some(follower), Some(theirs)) = (&mut own.follower, own.stream.packet()) else { return Ok(false) };
-        if follower.joins(group, packet)? {
-            return Ok(true);
-        }
-        follower.hear(theirs)?;
-        Ok(false)
     }
 }

@@ -13,6 +13,7 @@ mod format;
 mod hint;
 pub mod level;
 mod limiter;
+mod participant;
 mod pcm;
 mod rate;
 mod seat;

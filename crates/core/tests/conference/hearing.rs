@@ -3,7 +3,7 @@
 use antiphon_core::{
     Error,
     mixer::{Conference, Input, InputFormat, OutputFormat, RoomConfig},
-    opus::{EncoderConfig, FrameSize},
+    opus::{Application, Decoder, EncoderConfig, FrameSize},
 };
 
 use super::support::{Listeners, TICK, Voice, noise, opus, power, room, speech, tone, tone_level, worst_difference};
@@ -67,6 +67,37 @@ fn somebody_who_has_long_been_quiet_is_heard_from_the_first_word() {
     let from = first + 3_200;
     let difference = worst_difference(&by_need[from..from + 8_000], &always[from..from + 8_000], 16_000);
     assert!(difference < -30.0, "{difference} dB after that");
+}
+
+#[test]
+fn a_decoder_that_starts_late_is_right_after_eight_packets() {
+    let celt = EncoderConfig { application: Application::Audio, ..opus(96_000) };
+    for config in [opus(24_000), opus(32_000), celt].map(|config| EncoderConfig { sample_rate: 16_000, ..config }) {
+        let voice = Voice::new(config, &speech("two-utterances.wav"));
+        let decode = |from: usize, to: usize| -> Vec<f32> {
+            let mut decoder = Decoder::new(16_000, 1).expect("decoder");
+            let mut pcm = vec![0.0; 320];
+            voice.0[from..=to].iter().for_each(|(packet, _)| {
+                decoder.decode_float(packet, &mut pcm).expect("decoded");
+            });
+            pcm
+        };
+        let mut medians = Vec::new();
+        for heard in [0, 3, 8] {
+            let frames = (20..voice.0.len()).step_by(5).filter(|at| voice.0[*at].1 < 45);
+            let mut differences: Vec<f32> = frames
+                .map(|at| {
+                    let (late, right) = (decode(at - heard, at), decode(0, at));
+                    let rest: Vec<f32> = late.iter().zip(&right).map(|(a, b)| a - b).collect();
+                    10.0 * (power(&rest).max(1e-12) / power(&right)).log10()
+                })
+                .collect();
+            differences.sort_by(f32::total_cmp);
+            medians.push(differences[differences.len() / 2]);
+        }
+        println!("{} {} b/s, after 0, 3 and 8 packets: {medians:.0?} dB", config.application.name(), config.bitrate);
+        assert!(medians[0] > -6.0 && medians[2] < -35.0, "{config:?}: {medians:?}");
+    }
 }
 
 #[test]
@@ -214,7 +245,7 @@ fn what_cannot_be_decoded_is_counted_and_hurts_nobody() {
         room.tick(&inputs).expect("tick");
     }
     assert_eq!(room.counters().malformed, 100);
-    assert!((tone_level(&room.shared()[..], 440.0, 48_000) + 10.46).abs() < 1.0);
+    assert!((tone_level(room.shared(), 440.0, 48_000) + 10.46).abs() < 1.0);
     assert!(matches!(room.tick(&[(9, Input::Lost)]), Err(Error::Unsupported(_))));
     assert!(matches!(room.tick(&[(1, Input::Pcm(&[0.0; 7]))]), Err(Error::Unsupported(_))));
 }

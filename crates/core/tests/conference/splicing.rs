@@ -72,18 +72,12 @@ fn returning_to_the_shared_stream_is_no_louder_than_the_codecs_own_noise() {
             let spliced = &listeners.heard[&2][back * tick..(back + 5) * tick];
             let right = &listeners.heard[&3][back * tick..(back + 5) * tick];
             let difference = worst_difference(spliced, right, config.sample_rate);
-            let noise = worst_difference(&control.heard[&3][back * tick..(back + 5) * tick], right, config.sample_rate);
-            println!(
-                "{:?} {} {}: back after {}: {difference:.1} dB {noise:.1}",
-                config.application,
-                config.bitrate,
-                config.sample_rate,
-                back - start
-            );
-            assert!(
-                difference < (noise + 3.0).max(-25.0),
-                "{config:?} from {start}, back in {back}: {difference} dB, {noise} dB"
-            );
+            let other = &control.heard[&3][back * tick..(back + 5) * tick];
+            let noise = worst_difference(other, right, config.sample_rate);
+            let EncoderConfig { application, bitrate, sample_rate, .. } = config;
+            let what = format!("{} at {sample_rate} Hz, {bitrate} b/s, tick {back}", application.name());
+            println!("{what}: changed {difference:.1} dB, control {noise:.1} dB");
+            assert!(difference < (noise + 3.0).max(-25.0), "{what}: {difference} dB, {noise} dB");
             assert_eq!(listeners.packets[&2][back..], listeners.packets[&3][back..]);
         }
         assert!(returned >= 3, "{config:?} returned {returned} times");
