@@ -151,7 +151,9 @@ impl KalmanFilter {
         self.response.im.copy_from_slice(&self.im[range.clone()]);
         let time = fourier.inverse(&self.response);
         time[self.hop..].fill(0.0);
-        let largest = |best: (f32, usize), (at, value): (usize, &f32)| if value.abs() > best.0 { (value.abs(), at) } else { best };
+        let largest = |best: (f32, usize), (at, value): (usize, &f32)| {
+            if value.abs() > best.0 { (value.abs(), at) } else { best }
+        };
         self.peaks[partition] = time[..self.hop].iter().enumerate().fold((0.0, 0), largest);
         fourier.forward(&mut self.response);
         self.re[range.clone()].copy_from_slice(&self.response.re);

@@ -46,6 +46,10 @@ impl Meter {
         let known = |above: f64, below: f64| {
             (self.frames >= LEAST_FRAMES && above > 0.0 && below > 0.0).then(|| (10.0 * (above / below).log10()) as f32)
         };
-        EchoMetrics { erl_db: known(self.far, self.echo), erle_db: known(self.near, self.out), ..EchoMetrics::default() }
+        EchoMetrics {
+            erl_db: known(self.far, self.echo),
+            erle_db: known(self.near, self.out),
+            ..EchoMetrics::default()
+        }
     }
 }

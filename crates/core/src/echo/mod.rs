@@ -22,8 +22,8 @@ mod suppress;
 use std::collections::VecDeque;
 
 use crate::{Error, Result};
-pub use nlms::NlmsConfig;
 use nlms::Nlms;
+pub use nlms::NlmsConfig;
 use partitioned::Partitioned;
 
 /// Sample rates that are offered.
