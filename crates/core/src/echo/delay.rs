@@ -8,6 +8,8 @@ const SMOOTHING: f32 = 0.98;
 const BAND_HZ: (f32, f32) = (300.0, 3400.0);
 /// Mean squared coherence that cannot be chance after this much averaging.
 const EVIDENCE: f32 = 0.08;
+/// And it must stand out this far from the mean of all frames: after few frames, or a long vowel, all are coherent.
+const CONTRAST: f32 = 2.5;
 /// A frame is where the echo begins if it has this much of the best frame's coherence.
 const ONSET: f32 = 0.5;
 /// Frames for which the answer must stay the same.
@@ -94,7 +96,8 @@ impl DelayEstimator {
 
     fn decide(&mut self) {
         let best = self.scores.iter().copied().fold(0.0, f32::max);
-        if best < EVIDENCE {
+        let mean = self.scores.iter().sum::<f32>() / self.scores.len() as f32;
+        if best < EVIDENCE.max(CONTRAST * mean) {
             self.seen = 0;
             return;
         }

@@ -105,8 +105,4 @@ impl History {
     pub fn get(&self, age: usize) -> &Spectrum {
         &self.spectra[(self.newest + age) % self.spectra.len()]
     }
-
-    pub fn len(&self) -> usize {
-        self.spectra.len()
-    }
 }
