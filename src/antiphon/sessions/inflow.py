@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from antiphon.errors import BadAudio, DurationLimit, RateLimited
@@ -27,14 +28,11 @@ FULL_PAUSE_S = 0.1
 """Seconds until decoding is tried again where too much waits for the engine."""
 
 
-class Inflow(ABC):
-    """What all ways in have in common.
+@dataclass(frozen=True, slots=True)
+class InflowOptions:
+    """What an inflow is between.
 
     Attributes:
-        intake: Order and loss, and what has come.
-        clock_rate: Units of the stream's timestamps a second.
-
-    Args:
         audio: What comes.
         engine_rate: Hertz of what the engine hears.
         limits: Bounds of the stream.
@@ -44,25 +42,34 @@ class Inflow(ABC):
         now: The time in seconds.
     """
 
-    def __init__(
-        self,
-        audio: AudioFormat,
-        engine_rate: int,
-        limits: SessionLimits,
-        transcriber: Transcriber,
-        session: Session,
-        on_limit: Callable[[], object],
-        now: float,
-    ) -> None:
+    audio: AudioFormat
+    engine_rate: int
+    limits: SessionLimits
+    transcriber: Transcriber
+    session: Session
+    on_limit: Callable[[], object]
+    now: float
+
+
+class Inflow(ABC):
+    """What all ways in have in common.
+
+    Attributes:
+        intake: Order and loss, and what has come.
+        clock_rate: Units of the stream's timestamps a second.
+    """
+
+    def __init__(self, options: InflowOptions) -> None:
+        audio, limits, transcriber = options.audio, options.limits, options.transcriber
         self.audio = audio
         self.clock_rate = audio.sample_rate
-        self._engine_rate = engine_rate
+        self._engine_rate = options.engine_rate
         self._limits = limits
         self._transcriber = transcriber
         self._queue = transcriber.queue
-        self._max_backlog = int(2 * engine_rate * limits.max_backlog_s)
-        self._session = session
-        self._on_limit = on_limit
+        self._max_backlog = int(2 * options.engine_rate * limits.max_backlog_s)
+        self._session = options.session
+        self._on_limit = options.on_limit
         self._max_samples = int(limits.max_session_s * audio.sample_rate)
         self._muted = False
         self.intake = AudioIntake(
@@ -72,7 +79,7 @@ class Inflow(ABC):
             max_samples=self._max_samples,
             max_rate=limits.max_rate,
             burst=limits.burst_s,
-            now=now,
+            now=options.now,
         )
 
     @property
@@ -190,20 +197,11 @@ class Inflow(ABC):
 class SampledInflow(Inflow):
     """The way in of PCM and G.711, where a byte lasts as long as any other."""
 
-    def __init__(
-        self,
-        audio: AudioFormat,
-        engine_rate: int,
-        limits: SessionLimits,
-        transcriber: Transcriber,
-        session: Session,
-        on_limit: Callable[[], object],
-        now: float,
-    ) -> None:
-        super().__init__(audio, engine_rate, limits, transcriber, session, on_limit, now)
-        self._frame_bytes = audio.frame_bytes
-        self._decoder = SampleDecoder(audio, engine_rate)
-        self._push = transcriber.push if self._decoder.passthrough else self._decode
+    def __init__(self, options: InflowOptions) -> None:
+        super().__init__(options)
+        self._frame_bytes = options.audio.frame_bytes
+        self._decoder = SampleDecoder(options.audio, options.engine_rate)
+        self._push = options.transcriber.push if self._decoder.passthrough else self._decode
         self._take_packet = self.intake.take_packet
         self._take_chunk = self.intake.take_chunk
 
@@ -270,19 +268,10 @@ class OpusInflow(Inflow):
     nothing more is taken until the debt is paid off, and what was taken is decoded in slices.
     """
 
-    def __init__(
-        self,
-        audio: AudioFormat,
-        engine_rate: int,
-        limits: SessionLimits,
-        transcriber: Transcriber,
-        session: Session,
-        on_limit: Callable[[], object],
-        now: float,
-    ) -> None:
-        super().__init__(audio, engine_rate, limits, transcriber, session, on_limit, now)
-        self._decoder = LiveOpus(audio.encoding, engine_rate)
-        self._packets = audio.encoding is Encoding.OPUS
+    def __init__(self, options: InflowOptions) -> None:
+        super().__init__(options)
+        self._decoder = LiveOpus(options.audio.encoding, options.engine_rate)
+        self._packets = options.audio.encoding is Encoding.OPUS
         self._units = self._decoder.clock_rate // self.clock_rate
         self._later: asyncio.TimerHandle | None = None
 
@@ -346,6 +335,6 @@ class OpusInflow(Inflow):
                 self._transcriber.push(pcm)
 
 
-def inflow_of(audio: AudioFormat) -> type[SampledInflow] | type[OpusInflow]:
+def open_inflow(options: InflowOptions) -> Inflow:
     """The way in of a format."""
-    return OpusInflow if audio.encoding in OPUS_ENCODINGS else SampledInflow
+    return OpusInflow(options) if options.audio.encoding in OPUS_ENCODINGS else SampledInflow(options)

@@ -11,7 +11,7 @@ from antiphon.clock import Clock
 from antiphon.errors import AntiphonError, Conflict
 from antiphon.events import Ended, Failed, Started
 from antiphon.formats import AudioFormat
-from antiphon.sessions.inflow import Inflow, inflow_of
+from antiphon.sessions.inflow import InflowOptions, open_inflow
 from antiphon.sessions.limits import SessionLimits
 from antiphon.speech.transcriber import Transcriber
 
@@ -58,14 +58,16 @@ class Participant:
         self.ended = False
         self._on_end = on_end
         self._transcriber = make_transcriber(self)
-        self.inflow: Inflow = inflow_of(audio)(
-            audio,
-            engine_rate,
-            limits,
-            self._transcriber,
-            session,
-            lambda: self._end("limit"),
-            clock.monotonic(),
+        self.inflow = open_inflow(
+            InflowOptions(
+                audio,
+                engine_rate,
+                limits,
+                self._transcriber,
+                session,
+                lambda: self._end("limit"),
+                clock.monotonic(),
+            )
         )
         self._finishing: asyncio.Task[None] | None = None
         self._replaced: Callable[[], None] | None = None
