@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 
 from antiphon.media.opus import OpusDecoder, OpusDred, OpusEncoderConfig, opus_has_fec
+from antiphon.media.resample import Resampler
 
 RATE = 16_000
 FRAME = 320
@@ -36,11 +36,17 @@ def voice(seconds: float = 6.0) -> Int16:
     return np.array(4_000 * syllables * sound, np.int16)
 
 
+def resampled(sound: npt.NDArray[np.float64], from_rate: int, to_rate: int) -> npt.NDArray[np.float64]:
+    converter = Resampler(from_rate, to_rate)
+    pieces = [converter.push(sound.astype(np.float32)), converter.flush()]
+    return np.concatenate(pieces).astype(np.float64)
+
+
 def read(path: str) -> Int16:
     """The first channel of a 16-bit WAV file, at 16 kHz."""
     with wave.open(path) as file:
         pcm = np.frombuffer(file.readframes(file.getnframes()), np.int16)[:: file.getnchannels()]
-        sound = np.asarray(soxr.resample(pcm / 32_768, file.getframerate(), RATE), np.float64)
+        sound = np.asarray(resampled(pcm / 32_768, file.getframerate(), RATE), np.float64)
     return np.clip(np.round(sound * 32_768), -32_768, 32_767).astype(np.int16)
 
 

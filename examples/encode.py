@@ -11,10 +11,10 @@ import wave
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 
 from antiphon.media.g711 import mulaw_decode, mulaw_encode
 from antiphon.media.opus import OPUS_VERSION, PRESETS, OpusDecoder, OpusEncoderConfig, opus_packet_info
+from antiphon.media.resample import Resampler
 
 RATE = 48_000
 Samples = npt.NDArray[np.float64]
@@ -35,11 +35,17 @@ def voice(seconds: float = 4.0) -> Samples:
     return np.asarray(0.25 * speaking * sound)
 
 
+def resampled(sound: Samples, from_rate: int, to_rate: int) -> Samples:
+    converter = Resampler(from_rate, to_rate)
+    pieces = [converter.push(sound.astype(np.float32)), converter.flush()]
+    return np.concatenate(pieces).astype(np.float64)
+
+
 def read(path: str) -> Samples:
     """The first channel of a 16-bit WAV file, at 48 kHz."""
     with wave.open(path) as file:
         pcm = np.frombuffer(file.readframes(file.getnframes()), np.int16)[:: file.getnchannels()]
-        return np.asarray(soxr.resample(pcm / 32_768, file.getframerate(), RATE))
+        return np.asarray(resampled(pcm / 32_768, file.getframerate(), RATE))
 
 
 def to_int16(sound: Samples) -> npt.NDArray[np.int16]:
@@ -59,7 +65,7 @@ def fidelity(wanted: Samples, heard: Samples) -> float:
 
 def encode(sound: Samples, config: OpusEncoderConfig) -> tuple[list[bytes], Samples]:
     """All packets, and what they decode to at the same rate, the codec's delay taken off."""
-    pcm = to_int16(soxr.resample(sound, RATE, config.sample_rate))
+    pcm = to_int16(resampled(sound, RATE, config.sample_rate))
     encoder, decoder = config.encoder(), OpusDecoder(config.sample_rate)
     size = encoder.frame_samples
     packets = [encoder.encode(pcm[at : at + size]) for at in range(0, len(pcm) - size + 1, size)]
@@ -77,12 +83,12 @@ def main() -> None:
         spoken = [packet for packet in packets if len(packet) > 2]
         info = opus_packet_info(max(spoken, key=len))
         rate = sum(map(len, packets)) * 8 / seconds / 1000
-        wanted = soxr.resample(sound, RATE, config.sample_rate)
+        wanted = resampled(sound, RATE, config.sample_rate)
         print(
             f"{name:22}{config.sample_rate:8}{rate:9.1f}{len(packets):9}{len(packets) - len(spoken):8}"
             f"{info.mode + ', ' + info.bandwidth:>18}{fidelity(wanted, heard):6.1f} dB"
         )
-    pcm = to_int16(soxr.resample(sound, RATE, 8_000))
+    pcm = to_int16(resampled(sound, RATE, 8_000))
     coded = mulaw_encode(pcm)
     rate = len(coded) * 8 / seconds / 1000
     off = fidelity(pcm / 32_768, mulaw_decode(coded) / 32_768)

@@ -11,7 +11,6 @@ from typing import Any, cast
 import av
 import numpy as np
 import pytest
-import soxr
 from av.audio.frame import AudioFrame
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,6 +33,7 @@ from antiphon.media.opus import (
     opus_packet_info,
     opus_packet_samples,
 )
+from antiphon.media.resample import Resampler
 from support.audio import speech
 
 Int16 = NDArray[np.int16]
@@ -45,7 +45,8 @@ def samples(name: str = "quick-brown-fox", *, rate: int = 16_000, channels: int 
     """Speech, interleaved; in stereo, the second channel is quieter and late."""
     mono = np.frombuffer(speech(name), np.int16)
     if rate != 16_000:
-        mono = np.clip(np.round(soxr.resample(mono.astype(np.float64), 16_000, rate)), -32_768, 32_767).astype(np.int16)
+        converter = Resampler(16_000, rate)
+        mono = np.concatenate([converter.push(mono), converter.flush_int16()])
     return mono if channels == 1 else np.stack([mono, np.roll(mono, 333) // 2], 1).ravel()
 
 
