@@ -11,6 +11,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from antiphon.media.echo import EchoCanceller, EchoConfig, EchoPreset
+
 Pcm = NDArray[np.int16]
 Canceller = Callable[[Pcm, Pcm, int], Pcm]
 
@@ -23,22 +25,31 @@ SPEEX_TAIL_MS = 500
 
 def contenders(rate: int, speexdsp: str | None = None) -> tuple[dict[str, Canceller], list[str]]:
     """Those that are installed and do ``rate``, and what to say of the others."""
-    systems: dict[str, Canceller] = {"nothing": lambda far, microphone, rate: microphone}
+    systems: dict[str, Canceller] = {
+        "antiphon": partial(antiphon, "partitioned"),
+        "antiphon nlms": partial(antiphon, "nlms"),
+    }
     notes: list[str] = []
+    systems["none"] = lambda far, microphone, rate: microphone
     if importlib.util.find_spec("livekit"):
-        systems["AEC3 (livekit)"] = livekit
+        systems["AEC3/livekit"] = livekit
     else:
-        notes.append("SKIPPED AEC3 (livekit): pip install livekit")
+        notes.append("SKIPPED AEC3/livekit: pip install livekit")
     if importlib.util.find_spec("aec_audio_processing"):
-        systems["AEC3 (aec-audio-processing)"] = aec_audio_processing
+        systems["AEC3/aec-audio"] = aec_audio_processing
     else:
-        notes.append("SKIPPED AEC3 (aec-audio-processing): pip install aec-audio-processing")
+        notes.append("SKIPPED AEC3/aec-audio: pip install aec-audio-processing")
     library = speexdsp or ctypes.util.find_library("speexdsp")
     if library:
         systems["speexdsp"] = partial(speex, ctypes.CDLL(library))
     else:
         notes.append("SKIPPED speexdsp: on Debian: apt-get install libspeexdsp1")
     return systems, notes
+
+
+def antiphon(mode: EchoPreset, far: Pcm, microphone: Pcm, rate: int) -> Pcm:
+    """Ours, by the name of its preset."""
+    return EchoCanceller(EchoConfig(sample_rate=rate, mode=mode)).process(far, microphone)
 
 
 def livekit(far: Pcm, microphone: Pcm, rate: int) -> Pcm:
@@ -75,7 +86,7 @@ def aec_audio_processing(far: Pcm, microphone: Pcm, rate: int) -> Pcm:
 
 
 def speex(library: ctypes.CDLL, far: Pcm, microphone: Pcm, rate: int) -> Pcm:
-    """The adaptive filter over a tail that covers every delay of the benchmark, and the residual suppressor after it."""
+    """The adaptive filter over a tail that covers every delay here, and the residual suppressor after it."""
     library.speex_echo_state_init.restype = ctypes.c_void_p
     library.speex_preprocess_state_init.restype = ctypes.c_void_p
     step = rate // 100

@@ -50,7 +50,7 @@ class Room:
     def response(self, rate: int) -> Samples:
         """Impulse response at ``rate``, of unit energy, without ``delay_ms``.
 
-        Early reflections are those of a shoebox room (Allen and Berkley's image method, 1979) up to 60 ms; from there on
+        Early reflections are those of a shoebox room (Allen and Berkley's images, 1979) up to 60 ms; from there on
         the response is Gaussian noise under the exponential decay that ``rt60`` asks for.
         """
         rng = np.random.default_rng(self.seed)

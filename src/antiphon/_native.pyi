@@ -612,6 +612,105 @@ class VoiceActivityDetector:
 
 # ---- echo canceller --------------------------------------------------------------------------------------------------
 
+@final
+class EchoMetrics:
+    """What an echo canceller knows; None where it does not know (yet)."""
+
+    @property
+    def erl_db(self) -> float | None:
+        """Echo return loss: far end against its echo, over about the last second of echo without near-end speech."""
+    @property
+    def erle_db(self) -> float | None:
+        """Echo return loss enhancement: microphone against output, over the same time."""
+    @property
+    def delay_ms(self) -> float | None:
+        """From a sample's being given as far end until its echo is in the near end."""
+    @property
+    def double_talk(self) -> bool | None:
+        """Whether near-end speech was over an echo in the last frame."""
+    @property
+    def dropped(self) -> int:
+        """Frames of the far end that were dropped because they came faster than those of the near end."""
+    @property
+    def missing(self) -> int:
+        """Frames of the near end for which there was none of the far end; silence was taken."""
+
+@disjoint_base
+class EchoCanceller:
+    """Takes the echo of what is played (far end) out of what is recorded (near end).
+
+    Made through :class:`antiphon.media.echo.EchoCanceller`. One thread may call ``analyse_render`` while another calls
+    ``process_capture``. Samples that are not numbers count as silence.
+    """
+
+    def __new__(
+        cls,
+        *,
+        sample_rate: int = 16_000,
+        channels: int = 1,
+        mode: str = "partitioned",
+        delay_hint_ms: int | None = None,
+        taps: int = 512,
+        step: float = 0.1,
+        leak: float = 0.999,
+        suppression_threshold: float = 0.01,
+        suppression_gain: float = 0.1,
+        comfort_noise: float = 0.001,
+    ) -> Self: ...
+    @property
+    def sample_rate(self) -> int:
+        """Hertz."""
+    @property
+    def frame_samples(self) -> int:
+        """Samples in 10 ms: what is given must be a multiple."""
+    @property
+    def latency_samples(self) -> int:
+        """By how many samples the output is behind the near end."""
+    @overload
+    def process(
+        self, far: NDArray[np.float32], near: NDArray[np.float32], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]: ...
+    @overload
+    def process(
+        self, far: NDArray[np.int16] | bytes, near: NDArray[np.int16] | bytes, out: NDArray[np.int16] | None = None
+    ) -> NDArray[np.int16]:
+        """Cancel the echo of ``far`` in ``near``.
+
+        Args:
+            far: What is played: float32 of -1.0 to 1.0, int16, or bytes of s16le; a multiple of 10 ms.
+            near: What was recorded, of the same type and length.
+            out: Room for the result, apart from the other two; a new array without it.
+
+        Returns:
+            As much, of the same type, ``latency_samples`` behind ``near``; ``out`` where it was given.
+
+        Raises:
+            ValueError: The lengths differ or are no multiple of 10 ms; nothing was processed.
+            TypeError: The types differ or are others.
+        """
+    def analyse_render(self, far: _Pcm) -> None:
+        """Take in what is about to be played, a multiple of 10 ms.
+
+        At most a second of it waits for the near end; the oldest is dropped.
+        """
+    @overload
+    def process_capture(
+        self, near: NDArray[np.float32], out: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]: ...
+    @overload
+    def process_capture(
+        self, near: NDArray[np.int16] | bytes, out: NDArray[np.int16] | None = None
+    ) -> NDArray[np.int16]:
+        """Cancel the echo in what was recorded, a multiple of 10 ms, as :meth:`process` does."""
+    def set_delay_hint(self, milliseconds: int) -> None:
+        """Say how long (0 to 500) it takes from giving a far-end sample until its echo is in the near end.
+
+        ``partitioned`` begins to look there and goes by its own estimate once it has one; ``nlms`` has no other way to
+        know.
+        """
+    def metrics(self) -> EchoMetrics:
+        """What is known about the echo."""
+
 # ---- mixer -----------------------------------------------------------------------------------------------------------
 
 @final

@@ -20,6 +20,7 @@ from antiphon.media.container import (
     demuxer,
     packet_duration,
 )
+from antiphon.media.echo import EchoCanceller, EchoConfig, EchoMetrics, EchoPreset
 from antiphon.media.files import FileDecoder
 from antiphon.media.g711 import (
     alaw_decode,
@@ -80,6 +81,10 @@ __all__ = [
     "BitrateOptions",
     "Conference",
     "ConferenceCounters",
+    "EchoCanceller",
+    "EchoConfig",
+    "EchoMetrics",
+    "EchoPreset",
     "FileDecoder",
     "FileInfo",
     "InputFormat",

@@ -14,7 +14,7 @@ const LEAK_RANGE: (f32, f32) = (1e-5, 1.0);
 const COHERENCE_SMOOTHING: f32 = 0.9;
 const CHANCE: f32 = 0.1;
 /// A band holds near-end speech if it has this much more power than the residual echo and than the noise.
-const OVER_RESIDUAL: f32 = 12.0;
+const OVER_RESIDUAL: f32 = 30.0;
 const OVER_NOISE: f32 = 5.0;
 /// The near end talks if this share of the bands says so, averaged over some frames, and together they have this share
 /// of the echo's power; kept up for some frames.
