@@ -53,7 +53,11 @@ def main() -> int:
         job.run("JavaScript tests", ["npm", "test", "--silent"], JS)
 
     if not pytest_arguments:
-        job.run("Rust tests", ["cargo", "test", "--locked", "--workspace", "--quiet"], environment=rust.environment())
+        job.run(
+            "Rust tests",
+            ["cargo", "test", "--locked", "--workspace", "--no-fail-fast", "--quiet"],
+            environment=rust.environment(),
+        )
         if shutil.which("c++"):
             fuzz: list[str | Path] = [BIN / "python", "-m", "scripts.fuzz", "--seconds", str(FUZZ_SECONDS)]
             job.run("Fuzzing, a short run", fuzz, environment=rust.environment())

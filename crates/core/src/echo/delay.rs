@@ -6,16 +6,24 @@ use super::spectrum::{History, Spectrum};
 const SMOOTHING: f32 = 0.98;
 /// Telephone band: speech is strong there, and hum and hiss are not.
 const BAND_HZ: (f32, f32) = (300.0, 3400.0);
-/// Mean squared coherence that cannot be chance after this much averaging.
-const EVIDENCE: f32 = 0.08;
-/// And it must stand out this far from the mean of all frames: after few frames, or a long vowel, all are coherent.
-const CONTRAST: f32 = 2.5;
+/// What it takes for an answer: the first, and another one after it, which near-end speech must not feign.
+const FIRST: Evidence = Evidence { coherence: 0.08, contrast: 2.5, frames: 10 };
+const CHANGE: Evidence = Evidence { coherence: 0.15, contrast: 4.0, frames: 35 };
 /// A frame is where the echo begins if it has this much of the best frame's coherence.
 const ONSET: f32 = 0.5;
-/// Frames for which the answer must stay the same.
-const PERSISTENCE: u32 = 10;
+/// Frames before which the averages say nothing: of n frames with nothing in common the coherence is about 1/n.
+const SETTLED: u32 = 25;
 /// Keeps decaying averages away from denormal numbers.
 const TINY: f32 = 1e-20;
+
+struct Evidence {
+    /// Mean squared coherence of the best frame, of which chance makes some hundredths.
+    coherence: f32,
+    /// How far it stands out from the mean of all: after few frames, or a long vowel, all are coherent.
+    contrast: f32,
+    /// For how many frames the answer has been the same.
+    frames: u32,
+}
 
 pub(super) struct DelayEstimator {
     first: usize,
@@ -27,6 +35,8 @@ pub(super) struct DelayEstimator {
     scores: Vec<f32>,
     candidate: usize,
     seen: u32,
+    /// Frames in the averages.
+    averaged: u32,
     found: Option<usize>,
 }
 
@@ -46,6 +56,7 @@ impl DelayEstimator {
             scores: vec![0.0; frames],
             candidate: 0,
             seen: 0,
+            averaged: 0,
             found: None,
         }
     }
@@ -60,6 +71,7 @@ impl DelayEstimator {
         let last = self.scores.len() - 1;
         self.found = self.found.map(|found| (found + frames).min(last));
         self.seen = 0;
+        self.averaged = 0;
         for averages in [&mut self.cross_re, &mut self.cross_im, &mut self.far_power, &mut self.near_power] {
             averages.fill(0.0);
         }
@@ -91,13 +103,17 @@ impl DelayEstimator {
             }
             *score = sum / self.bins as f32;
         }
-        self.decide();
+        self.averaged = self.averaged.saturating_add(1);
+        if self.averaged >= SETTLED {
+            self.decide();
+        }
     }
 
     fn decide(&mut self) {
         let best = self.scores.iter().copied().fold(0.0, f32::max);
         let mean = self.scores.iter().sum::<f32>() / self.scores.len() as f32;
-        if best < EVIDENCE.max(CONTRAST * mean) {
+        let needed = if self.found.is_some() { CHANGE } else { FIRST };
+        if best < needed.coherence.max(needed.contrast * mean) {
             self.seen = 0;
             return;
         }
@@ -108,7 +124,7 @@ impl DelayEstimator {
             self.candidate = onset;
             self.seen = 1;
         }
-        if self.seen >= PERSISTENCE {
+        if self.seen >= needed.frames {
             self.found = Some(onset);
         }
     }

@@ -177,28 +177,39 @@ impl KalmanFilter {
     pub fn doubt(&mut self) {
         let bins = self.hop + 1;
         for k in 0..bins {
-            let bin = (k..self.partitions * bins).step_by(bins);
-            let energy: f32 = bin.clone().map(|at| self.re[at] * self.re[at] + self.im[at] * self.im[at]).sum();
-            let least = energy / self.partitions as f32;
-            for at in bin {
+            let least = self.level(k);
+            for at in (k..self.partitions * bins).step_by(bins) {
                 self.variance[at] = self.variance[at].max(least);
             }
         }
     }
 
+    /// Mean power of a bin's coefficients.
+    fn level(&self, k: usize) -> f32 {
+        let bin = (k..self.partitions * (self.hop + 1)).step_by(self.hop + 1);
+        bin.map(|at| self.re[at] * self.re[at] + self.im[at] * self.im[at]).sum::<f32>() / self.partitions as f32
+    }
+
     /// The response now begins `by` frames later in the far end's past: move it the other way.
-    pub fn shift(&mut self, by: isize) {
+    ///
+    /// `learnt` says that the level of the old response can be relied on for what comes into it.
+    pub fn shift(&mut self, by: isize, learnt: bool) {
+        for k in 0..=self.hop {
+            self.scale[k] = if learnt { 4.0 * self.level(k) } else { PRIOR };
+        }
         let moved = by.unsigned_abs().min(self.partitions);
         let (kept, bins) = (self.partitions - moved, self.hop + 1);
-        for (values, fresh) in [(&mut self.re, 0.0), (&mut self.im, 0.0), (&mut self.variance, PRIOR)] {
+        for values in [&mut self.re, &mut self.im, &mut self.variance] {
             if by > 0 {
                 values.copy_within(moved * bins.., 0);
-                values[kept * bins..].fill(fresh);
             } else {
                 values.copy_within(..kept * bins, moved * bins);
-                values[..moved * bins].fill(fresh);
             }
         }
+        let fresh = if by > 0 { kept * bins..self.partitions * bins } else { 0..moved * bins };
+        self.re[fresh.clone()].fill(0.0);
+        self.im[fresh.clone()].fill(0.0);
+        self.variance[fresh].chunks_exact_mut(bins).for_each(|bin| bin.copy_from_slice(&self.scale));
         self.peaks.fill((0.0, 0));
     }
 }
@@ -265,7 +276,7 @@ mod tests {
         let path = response(3 * HOP + 40, random);
         let mut filter = KalmanFilter::new(HOP, 10);
         learn(&mut filter, &path, 0, 4, random);
-        filter.shift(2);
+        filter.shift(2, true);
         let afterwards = learn(&mut filter, &path, 2, 1, random);
         let anew = learn(&mut KalmanFilter::new(HOP, 10), &path, 2, 1, random);
         assert!(afterwards < anew - 6.0, "{afterwards} dB, and {anew} dB for a new filter");

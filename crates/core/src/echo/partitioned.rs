@@ -29,6 +29,8 @@ pub(super) struct Partitioned {
     meter: Meter,
     /// Age in frames of the far end's frame at which the response begins.
     start: usize,
+    /// Whether that is where the delay estimator found it.
+    aligned: bool,
     spectrum: Spectrum,
     near: Vec<f32>,
     last_near: Vec<f32>,
@@ -49,6 +51,7 @@ impl Partitioned {
             high_pass: HighPass::new(HIGH_PASS_HZ, sample_rate),
             meter: Meter::default(),
             start: 0,
+            aligned: false,
             spectrum: Spectrum::new(hop + 1),
             near: vec![0.0; hop],
             last_near: vec![0.0; hop],
@@ -83,12 +86,13 @@ impl Partitioned {
             && (found < self.start || found > self.start + LEAD + SLACK)
         {
             self.begin_at(found.saturating_sub(LEAD));
+            self.aligned = true;
         }
     }
 
     fn begin_at(&mut self, start: usize) {
         let start = start.min(REACH);
-        self.filter.shift(start as isize - self.start as isize);
+        self.filter.shift(start as isize - self.start as isize, self.aligned);
         self.start = start;
     }
 

@@ -1,5 +1,7 @@
 //! How much echo the linear filter leaves, whether the filter is wrong, and whether the near end talks.
 
+use std::ops::RangeInclusive;
+
 use super::bands::Bands;
 use super::noise::Noise;
 use super::spectrum::Spectrum;
@@ -22,9 +24,10 @@ const NEAR_BANDS: f32 = 0.25;
 const NEAR_SMOOTHING: f32 = 0.5;
 const NEAR_ENERGY: f32 = 0.2;
 const NEAR_FRAMES: u32 = 20;
-/// The filter is wrong if this share of the error is coherent with the estimated echo and has this share of its power.
+/// The filter is wrong if this share of the error is coherent with the estimated echo and has such a share of its power;
+/// more than that is the near end's.
 const WRONG_COHERENCE: f32 = 0.4;
-const WRONG_SHARE: f32 = 0.02;
+const WRONG_SHARE: RangeInclusive<f32> = 0.02..=10.0;
 const WRONG_FRAMES: u32 = 15;
 /// Keeps decaying averages away from denormal numbers.
 const TINY: f32 = 1e-20;
@@ -128,7 +131,8 @@ impl Residual {
         self.near_share += NEAR_SMOOTHING * (share - self.near_share);
         self.near_frames = if self.near_share > NEAR_BANDS { NEAR_FRAMES } else { self.near_frames.saturating_sub(1) };
         self.echo_heard = speech_echo > speech_noise;
-        let wrong = all.coherent > WRONG_COHERENCE * all.error_long && all.coherent > WRONG_SHARE * all.echo_long;
+        let share = all.coherent / (all.echo_long + TINY);
+        let wrong = all.coherent > WRONG_COHERENCE * all.error_long && WRONG_SHARE.contains(&share);
         self.wrong_frames = if wrong { self.wrong_frames + 1 } else { self.wrong_frames.saturating_sub(1) };
     }
 
