@@ -119,6 +119,7 @@ impl JitterBuffer {
             idle_ms,
             max_packets,
             max_bytes,
+            ..Config::default()
         };
         let channels = decoder.channels();
         let buffer = Core::new(config, decoder).map_err(to_python)?;

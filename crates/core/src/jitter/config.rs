@@ -32,6 +32,11 @@ pub struct Config {
     pub max_conceal_ms: u32,
     /// With nothing to play for so long, in milliseconds, the stream stands, and begins with a full delay.
     pub idle_ms: u32,
+    /// The least delays don't count: no more is waited than the packets' lateness asks for. On a network without jitter a
+    /// packet then waits for the next tick, and only where packets are lost that the next ones can recover for those.
+    pub prompt: bool,
+    /// Further delay at the beginning of the stream, in milliseconds, where nothing is known of its jitter yet.
+    pub start_margin_ms: u32,
     /// Packets held at most; the oldest are dropped.
     pub max_packets: usize,
     /// Bytes of payload held at most; the oldest packets are dropped.
@@ -52,6 +57,8 @@ impl Default for Config {
             decay_ms: 1_000,
             max_conceal_ms: 200,
             idle_ms: 1_000,
+            prompt: false,
+            start_margin_ms: 0,
             max_packets: 256,
             max_bytes: 1 << 20,
         }
@@ -73,6 +80,7 @@ impl Config {
         range("decay_ms", self.decay_ms.into(), 200.0, 120_000.0)?;
         range("max_conceal_ms", self.max_conceal_ms.into(), 20.0, 2_000.0)?;
         range("idle_ms", self.idle_ms.into(), self.max_conceal_ms.into(), 10_000.0)?;
+        range("start_margin_ms", self.start_margin_ms.into(), 0.0, self.max_delay_ms.into())?;
         range("max_packets", self.max_packets as f64, 16.0, 4_096.0)?;
         range("max_bytes", self.max_bytes as f64, 16_384.0, f64::from(1 << 26))
     }

@@ -62,6 +62,11 @@ impl DelayEstimator {
         if let Some(last) = self.last_transit.replace(transit) {
             self.jitter += ((transit - last).abs() as f64 - self.jitter) / 16.0;
         }
+        self.weigh(transit, arrival, samples, late);
+    }
+
+    /// As [`Self::observe`], for audio that did not come as a packet of its own.
+    pub fn weigh(&mut self, transit: i64, arrival: i64, samples: i64, late: bool) {
         self.base.observe(transit, arrival);
         let base = self.base.least;
         self.distribution.keep_in_range(transit, base);

@@ -15,6 +15,8 @@ pub enum Origin {
     Recovered,
     /// Nothing, or comfort noise.
     Silence,
+    /// Nobody hears it: only its length counts.
+    Skipped,
 }
 
 /// Samples of each origin.
@@ -28,6 +30,8 @@ pub struct Makeup {
     pub recovered: usize,
     /// Silent.
     pub silence: usize,
+    /// Not heard.
+    pub skipped: usize,
 }
 
 /// Interleaved samples in order, with room before the first for stretching.
@@ -68,9 +72,37 @@ impl Fifo {
         &self.samples[self.head..]
     }
 
-    /// Whether every sample held was decoded.
-    pub fn all_decoded(&self) -> bool {
-        self.runs.len() == 1 && self.runs[0].0 == Origin::Decoded
+    /// Whether every sample held came from there.
+    pub fn all_of(&self, origin: Origin) -> bool {
+        self.runs.len() == 1 && self.runs[0].0 == origin
+    }
+
+    /// Samples at the end that nobody was to hear.
+    pub fn skipped(&self) -> usize {
+        self.runs.back().map_or(0, |(origin, length)| if *origin == Origin::Skipped { *length } else { 0 })
+    }
+
+    /// What nobody was to hear has been decoded after all.
+    pub fn take_for_decoded(&mut self) {
+        let Some(last) = self.runs.back_mut().filter(|last| last.0 == Origin::Skipped) else { return };
+        last.0 = Origin::Decoded;
+        if let [.., (Origin::Decoded, before), (_, length)] = self.runs.make_contiguous() {
+            *before += *length;
+            self.runs.pop_back();
+        }
+    }
+
+    /// Adds `count` samples of each channel that nobody is to hear.
+    pub fn append_skipped(&mut self, count: usize) {
+        // The closure has no error to give.
+        let _ = self.append(Origin::Skipped, count, |_| Ok::<_, ()>(count));
+    }
+
+    /// Removes the first `count` samples of each channel and says what they were; what is missing is silence.
+    pub fn drop_front(&mut self, count: usize) -> Makeup {
+        let held = self.len().min(count);
+        self.head += held * self.channels;
+        self.pass(held, count - held)
     }
 
     /// Room for `count` samples of each channel at the end, to be written by `write`, which says how many it wrote.
@@ -101,8 +133,11 @@ impl Fifo {
         out[..held].copy_from_slice(&self.samples[self.head..self.head + held]);
         out[held..].fill(0.0);
         self.head += held;
-        let mut makeup = Makeup { silence: (out.len() - held) / self.channels, ..Makeup::default() };
-        let mut left = held / self.channels;
+        self.pass(held / self.channels, (out.len() - held) / self.channels)
+    }
+
+    fn pass(&mut self, mut left: usize, silence: usize) -> Makeup {
+        let mut makeup = Makeup { silence, ..Makeup::default() };
         while left > 0 {
             let Some((origin, length)) = self.runs.front_mut() else { break };
             let count = left.min(*length);
@@ -111,6 +146,7 @@ impl Fifo {
                 Origin::Concealed => makeup.concealed += count,
                 Origin::Recovered => makeup.recovered += count,
                 Origin::Silence => makeup.silence += count,
+                Origin::Skipped => makeup.skipped += count,
             }
             left -= count;
             *length -= count;

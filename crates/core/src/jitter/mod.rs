@@ -10,6 +10,7 @@
 //! Times are microseconds of any clock that only goes forward, the same for packets and frames. Memory is bounded by
 //! [`Config::max_packets`] and [`Config::max_bytes`]; a buffer that is warmed up allocates nothing for a frame.
 
+mod asleep;
 mod conceal;
 mod config;
 mod decoder;
@@ -36,6 +37,8 @@ use crate::{Error, Result};
 
 /// A packet whose transit differs from the others' by more than this belongs to another time line.
 const DISCONTINUITY_MS: i64 = 2_000;
+/// So many packets may be late for one that can be recovered: what is lost is concealed worse than what only comes late.
+const RECOVERY_WEIGHT: u32 = 2;
 /// Times are counted from the first one seen; one further from it than this, 1.1 years, begins anew.
 const LONGEST_MICROS: i64 = 1 << 45;
 
@@ -156,6 +159,33 @@ impl<D: FrameDecoder> JitterBuffer<D> {
         Ok(self.playout.pull(now, out, &mut self.queue, &mut self.delay, &mut self.stats))
     }
 
+    /// Lets a tick pass that nobody hears, in place of [`Self::pull`]: all times and counters go on as they would, but
+    /// nothing is decoded, and the delay changes as it ought to at once. The next [`Self::pull`] takes up the sound as if
+    /// everything had been decoded; the last packets are kept for that.
+    ///
+    /// With `look` the packets whose turn is in this tick are decoded, to learn how loud they are: the answer is the mean
+    /// square of the loudest, where there was one.
+    pub fn skip(&mut self, now: i64, look: bool) -> Option<f32> {
+        let now = self.samples_at(now);
+        self.playout.skip(now, look, &mut self.queue, &mut self.delay, &mut self.stats)
+    }
+
+    /// The sequence number of the packet that is to be played next, once the stream has begun.
+    pub fn next_sequence_number(&self) -> Option<u16> {
+        self.playout.next_sequence.map(|sequence| sequence as u16)
+    }
+
+    /// By how many microseconds the last tick could have come earlier with the packet that it needed there in time, and
+    /// what is kept against jitter beside; `None` while nothing plays.
+    pub fn slack(&self) -> Option<i64> {
+        self.playout.slack().map(|samples| samples * 1_000_000 / i64::from(self.playout.sample_rate()))
+    }
+
+    /// Packets that wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Samples of a frame, all channels counted.
     pub fn frame_len(&self) -> usize {
         self.playout.frame_len()
@@ -228,6 +258,9 @@ impl<D: FrameDecoder> JitterBuffer<D> {
         let over = self.playout.is_over(place.sequence);
         let late = over || self.playout.is_missed(at);
         self.delay.observe(transit, arrival, samples, late);
+        if self.config.prompt && !self.sequence.seen(place.sequence - 1) {
+            self.observe_recovery(place.sequence - 1, at - samples, arrival, samples, payload);
+        }
         if over {
             self.stats.late += 1;
             // It was given up for lost.
@@ -242,6 +275,20 @@ impl<D: FrameDecoder> JitterBuffer<D> {
         }
         self.queue.insert(place.sequence, at, samples, payload);
         Arrival::Queued
+    }
+
+    /// What a packet can recover of the one before comes as late as that packet: to be of use it must be waited for.
+    fn observe_recovery(&mut self, sequence: i64, at: i64, arrival: i64, samples: i64, payload: &[u8]) {
+        if !self.playout.has_begun() {
+            return;
+        }
+        let reach = self.playout.recoverable(payload, samples);
+        if reach > 0 {
+            let late = self.playout.is_over(sequence) || self.playout.is_missed(at);
+            for _ in 0..RECOVERY_WEIGHT {
+                self.delay.weigh(arrival - at, arrival, reach, late);
+            }
+        }
     }
 
     /// Keeps a packet that doesn't fit, or begins anew with the one kept before if this one follows it.

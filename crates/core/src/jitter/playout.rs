@@ -1,5 +1,6 @@
 //! What happens at a tick: which packet is next, what fills in for one that isn't there, and how long it all lasts.
 
+use super::asleep::Asleep;
 use super::config::Config;
 use super::decoder::FrameDecoder;
 use super::delay::DelayEstimator;
@@ -51,6 +52,7 @@ pub(super) struct Lengths {
     most: i64,
     least_packets: i64,
     most_packets: i64,
+    start_margin: i64,
     conceal: i64,
     idle: i64,
     longest_packet: usize,
@@ -63,11 +65,12 @@ impl Lengths {
             frame: samples(config.frame_ms.into()) as usize,
             unit: (rate / 400) as usize,
             edge: 2 * (rate / 400) as usize * (EDGE_MS / 5.0) as usize,
-            rescale: Thresholds::new(rate),
-            least: samples(config.min_delay_ms.into()),
+            rescale: Thresholds::new(rate, config.prompt),
+            least: if config.prompt { 0 } else { samples(config.min_delay_ms.into()) },
             most: samples(config.max_delay_ms.into()),
-            least_packets: config.min_delay_packets.into(),
+            least_packets: if config.prompt { 0 } else { config.min_delay_packets.into() },
             most_packets: config.max_delay_packets.into(),
+            start_margin: samples(config.start_margin_ms.into()),
             conceal: samples(config.max_conceal_ms.into()),
             idle: samples(config.idle_ms.into()),
             longest_packet: samples(120.0) as usize,
@@ -103,9 +106,12 @@ pub struct Playout<D> {
     packet: i64,
     /// The delay, smoothed.
     pub(super) level: f64,
+    /// How much earlier the tick could have come with the packet it needed there in time.
+    pub(super) slack: i64,
     /// Ticks until the next change of time scale.
     pub(super) rest: u32,
     pub(super) noise: f32,
+    pub(super) asleep: Asleep,
     delay_sum: f64,
     delay_count: u64,
 }
@@ -127,8 +133,10 @@ impl<D: FrameDecoder> Playout<D> {
             silent: true,
             packet: lengths.frame as i64,
             level: 0.0,
+            slack: 0,
             rest: 0,
             noise: NOISE_RANGE.1,
+            asleep: Asleep::new(rate),
             delay_sum: 0.0,
             delay_count: 0,
             lengths,
@@ -165,8 +173,21 @@ impl<D: FrameDecoder> Playout<D> {
         if self.playing { self.level } else { 0.0 }
     }
 
+    pub(super) fn slack(&self) -> Option<i64> {
+        self.playing.then_some(self.slack)
+    }
+
+    /// Of the samples before a packet, how many it can recover, where they were not there.
+    pub(super) fn recoverable(&mut self, packet: &[u8], samples: i64) -> i64 {
+        self.decoder.recoverable(packet, samples as usize) as i64
+    }
+
     pub(super) fn mean_delay(&self) -> f64 {
         if self.delay_count == 0 { 0.0 } else { self.delay_sum / self.delay_count as f64 }
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.next_sequence.is_some()
     }
 
     /// Whether the packet's turn has passed.
@@ -185,6 +206,7 @@ impl<D: FrameDecoder> Playout<D> {
             self.end_softly();
         }
         self.decoder.reset();
+        self.asleep.forget(None);
         self.next_sequence = None;
         self.stand();
     }
@@ -198,27 +220,45 @@ impl<D: FrameDecoder> Playout<D> {
         delay: &mut DelayEstimator,
         stats: &mut Stats,
     ) -> Frame {
-        let mut tick = Tick { now, queue, delay, stats };
-        self.drop_overdue(&mut tick);
-        if !self.playing {
-            self.begin(&mut tick);
-        }
-        let mut scaled = None;
-        if self.playing {
-            let phase = self.fifo.len() % self.lengths.frame;
-            while self.playing && self.fifo.len() < self.lengths.frame {
-                self.step(&mut tick);
-            }
-            if self.playing {
-                scaled = self.rescale(phase, &mut tick);
-            }
-        }
+        self.asleep.wake(&mut self.decoder, &mut self.fifo, queue);
+        let scaled = self.advance(&mut Tick { now, queue, delay, stats });
         let makeup = self.fifo.take(out);
         if makeup.decoded > 0 {
             self.delay_sum += self.level;
             self.delay_count += 1;
         }
         note(makeup, scaled, stats)
+    }
+
+    /// One tick that nobody hears: see [`super::JitterBuffer::skip`].
+    pub(super) fn skip(
+        &mut self,
+        now: i64,
+        look: bool,
+        queue: &mut Queue,
+        delay: &mut DelayEstimator,
+        stats: &mut Stats,
+    ) -> Option<f32> {
+        self.asleep.sleep(look);
+        self.advance(&mut Tick { now, queue, delay, stats });
+        note(self.fifo.drop_front(self.lengths.frame), None, stats);
+        self.asleep.power
+    }
+
+    /// Brings the stream forward until a frame is there, if there can be one.
+    fn advance(&mut self, tick: &mut Tick<'_>) -> Option<Tag> {
+        self.drop_overdue(tick);
+        if !self.playing {
+            self.begin(tick);
+        }
+        if !self.playing {
+            return None;
+        }
+        let phase = self.fifo.len() % self.lengths.frame;
+        while self.playing && self.fifo.len() < self.lengths.frame {
+            self.step(tick);
+        }
+        if self.playing { self.rescale(phase, tick) } else { None }
     }
 
     /// Gives up packets beyond the greatest delay, as long as there is a newer one.
@@ -250,7 +290,7 @@ impl<D: FrameDecoder> Playout<D> {
     /// Begins to play once the first packet has waited for its time.
     fn begin(&mut self, tick: &mut Tick<'_>) {
         let Some(front) = tick.queue.front() else { return };
-        if self.due(front.at, tick) < self.target(tick.delay) {
+        if self.due(front.at, tick) < self.target(tick.delay) + self.lengths.start_margin {
             return;
         }
         let next = self.next_sequence.unwrap_or(front.sequence);
@@ -301,6 +341,9 @@ impl<D: FrameDecoder> Playout<D> {
     fn cover(&mut self, span: i64, missing: i64, tick: &Tick<'_>) {
         let Some(next) = tick.queue.front() else { return };
         let (packet, unit) = (self.packet, self.lengths.unit as i64);
+        if self.asleep.is_asleep() {
+            return self.extrapolate(self.lengths.units(missing.min(span)), Origin::Skipped);
+        }
         let reach = if packet % unit == 0 { self.decoder.recoverable(&next.payload, span as usize) as i64 } else { 0 };
         if reach == 0 || span - reach >= unit {
             return self.extrapolate(self.lengths.units(missing.min(span - reach)), Origin::Concealed);
@@ -325,6 +368,9 @@ impl<D: FrameDecoder> Playout<D> {
         let Some(front) = tick.queue.pop() else { return };
         self.pass(&front, tick);
         let pausing = self.decoder.is_pause(&front.payload);
+        if self.asleep.is_asleep() {
+            return self.sleep_through(front, pausing, tick);
+        }
         let origin = if pausing { Origin::Silence } else { Origin::Decoded };
         let (decoder, channels) = (&mut self.decoder, self.fifo.channels());
         let decoded = self.fifo.append(origin, front.samples as usize, |out| decoder.decode(&front.payload, out));
@@ -350,6 +396,17 @@ impl<D: FrameDecoder> Playout<D> {
         }
     }
 
+    /// Keeps a packet in place of decoding it.
+    fn sleep_through(&mut self, packet: Waiting, pausing: bool, tick: &mut Tick<'_>) {
+        let Waiting { samples, payload, .. } = packet;
+        self.fifo.append_skipped(samples as usize);
+        self.asleep.keep(payload, samples as usize, pausing, &mut self.decoder, tick.queue);
+        (self.filled, self.silent, self.pausing) = (0, false, pausing);
+        if !pausing {
+            self.packet = samples;
+        }
+    }
+
     /// Notes that a packet's turn is over, with those before it that never came.
     fn pass(&mut self, packet: &Waiting, tick: &mut Tick<'_>) {
         if let Some(next) = self.next_sequence {
@@ -364,6 +421,16 @@ impl<D: FrameDecoder> Playout<D> {
     fn extrapolate(&mut self, samples: usize, origin: Origin) {
         let over = self.filled >= self.lengths.conceal && !self.pausing;
         let last = self.filled + samples as i64 >= self.lengths.conceal && !over && !self.pausing;
+        self.ahead += samples as i64;
+        self.filled += samples as i64;
+        self.silent = over || last;
+        if self.asleep.is_asleep() {
+            self.fifo.append_skipped(samples);
+            if !over {
+                self.asleep.miss(samples);
+            }
+            return;
+        }
         let origin = if over { Origin::Silence } else { origin };
         let (decoder, channels) = (&mut self.decoder, self.fifo.channels());
         let added = self.fifo.append(origin, samples, |out| {
@@ -382,12 +449,12 @@ impl<D: FrameDecoder> Playout<D> {
             // No decoder does this for whole units; silence keeps the tick.
             let _ = self.fifo.append(Origin::Silence, samples, |_| Ok::<_, ()>(samples));
         }
-        self.silent = over || last;
-        self.ahead += samples as i64;
-        self.filled += samples as i64;
     }
 
     fn end_softly(&mut self) {
+        if self.asleep.is_asleep() {
+            return self.fifo.append_skipped(self.lengths.edge);
+        }
         let (decoder, channels) = (&mut self.decoder, self.fifo.channels());
         // An error adds nothing.
         let _ = self.fifo.append(Origin::Concealed, self.lengths.edge, |out| {
@@ -405,11 +472,12 @@ impl<D: FrameDecoder> Playout<D> {
 
 /// Counts a frame and says what it is.
 fn note(makeup: Makeup, scaled: Option<Tag>, stats: &mut Stats) -> Frame {
-    let Makeup { decoded, concealed, recovered, silence } = makeup;
+    let Makeup { decoded, concealed, recovered, silence, skipped } = makeup;
     stats.played_samples += decoded as u64;
     stats.concealed_samples += concealed as u64;
     stats.recovered_samples += recovered as u64;
     stats.silence_samples += silence as u64;
+    stats.skipped_samples += skipped as u64;
     let parts = [
         (concealed, Tag::Concealed),
         (recovered, Tag::Recovered),

@@ -5,6 +5,9 @@ use std::collections::VecDeque;
 /// Payload buffers kept for reuse are given back to the allocator if they are larger than this.
 const KEPT_BYTES: usize = 2_048;
 
+/// Payload buffers begin with room for as much: most packets of speech.
+const LEAST_BYTES: usize = 256;
+
 /// A packet that waits.
 #[derive(Debug)]
 pub struct Waiting {
@@ -38,6 +41,8 @@ impl Queue {
     pub fn insert(&mut self, sequence: i64, at: i64, samples: i64, payload: &[u8]) {
         let mut buffer = self.spare.pop().unwrap_or_default();
         buffer.clear();
+        // Not for each packet that is a little longer than those before.
+        buffer.reserve(payload.len().max(LEAST_BYTES));
         buffer.extend_from_slice(payload);
         self.bytes += payload.len();
         let mut index = self.waiting.len();
@@ -66,7 +71,7 @@ impl Queue {
 
     /// Takes a payload's memory back.
     pub fn recycle(&mut self, payload: Vec<u8>) {
-        if payload.capacity() <= KEPT_BYTES && self.spare.len() < self.max_packets {
+        if (1..=KEPT_BYTES).contains(&payload.capacity()) && self.spare.len() < self.max_packets {
             self.spare.push(payload);
         }
     }

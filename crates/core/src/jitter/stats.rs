@@ -31,7 +31,7 @@ impl Tag {
 
 /// Counters since the buffer was made, and how it stands.
 ///
-/// Packets: `received` = `duplicates` + `late` + `overflowed` + `corrupt` + those played + those still in the buffer
+/// Packets: `received` = `duplicates` + `late` + `overflowed` + `corrupt` + those played or skipped + those still in the buffer
 /// (and those that a restart swept away).
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Stats {
@@ -59,6 +59,8 @@ pub struct Stats {
     pub recovered_samples: u64,
     /// Samples of silence.
     pub silence_samples: u64,
+    /// Samples whose turn came while nobody heard them.
+    pub skipped_samples: u64,
     /// Samples put in by stretching.
     pub stretched_samples: u64,
     /// Samples taken out by compressing.

@@ -108,6 +108,11 @@ impl Conference {
         found.is_ok()
     }
 
+    /// Whether somebody of that id is in the room.
+    pub fn contains(&self, id: Id) -> bool {
+        seat::find(&self.people, id).is_ok()
+    }
+
     /// How many are in the room.
     pub fn len(&self) -> usize {
         self.people.len()
@@ -187,6 +192,47 @@ impl Conference {
         }
         self.select()?;
         self.mix()?;
+        self.finish()
+    }
+
+    /// The first half of a tick for a caller who decodes: choose who is heard. `known` tells of each participant the
+    /// level in dBov and whether it is voice, as far as either is known; nothing need be decoded for that.
+    pub fn choose(&mut self, mut known: impl FnMut(Id) -> (Option<f32>, Option<bool>)) {
+        for person in &mut self.people {
+            let (level, voice) = known(person.seat.id);
+            person.seat.hear(&self.rules, level, voice);
+        }
+        self.selection.choose(&self.rules, &mut self.people);
+    }
+
+    /// Whether this participant's samples are needed in the second half of the tick: to be heard, or to fade out.
+    pub fn wants(&self, id: Id) -> bool {
+        seat::find(&self.people, id).is_ok_and(|at| self.people[at].seat.wanted())
+    }
+
+    /// The second half of a tick: mix the samples of those who are wanted, a tick of the room's rate and channels each,
+    /// and make everybody's packets. Who is wanted and has no samples is silent.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for samples of another length than a tick; nothing has then changed.
+    pub fn mix_samples<'p>(&mut self, samples: impl Fn(Id) -> Option<&'p [f32]>) -> Result<()> {
+        let want = self.config.tick_len();
+        for person in self.people.iter().filter(|person| person.seat.wanted()) {
+            if let Some(got) = samples(person.seat.id).map(<[f32]>::len).filter(|got| *got != want) {
+                let id = person.seat.id;
+                return Err(Error::unsupported(format!("{got} samples of participant {id}: a tick has {want}")));
+            }
+        }
+        self.stage.clear();
+        for person in &mut self.people {
+            let pcm = if person.seat.wanted() { samples(person.seat.id) } else { None };
+            person.seat.mix(&mut self.stage, pcm.map(|pcm| (pcm, false)));
+        }
+        self.stage.sum();
+        self.finish()
+    }
+
+    fn finish(&mut self) -> Result<()> {
         self.listen();
         self.encode()?;
         self.rejoin()?;

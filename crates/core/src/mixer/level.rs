@@ -15,7 +15,11 @@ pub fn dbov(pcm: &[f32]) -> f32 {
             *sum += x * x;
         }
     }
-    let power = (sums.iter().sum::<f32>() + rest) / pcm.len().max(1) as f32;
+    of_power((sums.iter().sum::<f32>() + rest) / pcm.len().max(1) as f32)
+}
+
+/// The level of a mean square in dBov.
+pub fn of_power(power: f32) -> f32 {
     if power.is_nan() { SILENCE } else { (10.0 * power.log10()).clamp(SILENCE, 0.0) }
 }
 

@@ -15,7 +15,7 @@ pub mod level;
 mod limiter;
 mod participant;
 mod pcm;
-mod rate;
+pub(crate) mod rate;
 mod seat;
 pub mod select;
 mod source;

@@ -13,7 +13,7 @@ const CUTOFF: f64 = 0.92;
 /// A polyphase filter with a Kaiser window, β = 8. Each tick gives exactly a tick, and a copy goes on alike: a listener
 /// who parts from a shared mix takes its memory along.
 #[derive(Debug, Clone)]
-pub(super) struct Converter {
+pub(crate) struct Converter {
     up: usize,
     down: usize,
     taps: usize,
@@ -26,7 +26,7 @@ pub(super) struct Converter {
 }
 
 impl Converter {
-    pub(super) fn new(from: u32, channels_in: u8, to: u32, channels_out: u8) -> Self {
+    pub(crate) fn new(from: u32, channels_in: u8, to: u32, channels_out: u8) -> Self {
         let divisor = gcd(from, to);
         let (up, down) = ((to / divisor) as usize, (from / divisor) as usize);
         let taps = if from == to { 1 } else { 2 * HALF * down.max(up) / up };
@@ -44,12 +44,12 @@ impl Converter {
     }
 
     /// Forget what went before.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.line.fill(0.0);
     }
 
     /// Append the tick `pcm`, converted, to `out`.
-    pub(super) fn convert(&mut self, pcm: &[f32], out: &mut Vec<f32>) {
+    pub(crate) fn convert(&mut self, pcm: &[f32], out: &mut Vec<f32>) {
         if self.up == self.down {
             return self.spread(pcm, out);
         }

@@ -116,7 +116,8 @@ impl Selection {
             };
             self.ranked.push((index, talker.smoothed + bonus));
         }
-        self.ranked.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        // By the place too, as a stable sort would, which needs memory.
+        self.ranked.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         for (rank, &(index, _)) in self.ranked.iter().enumerate() {
             let talker = people[index].as_mut();
             talker.chosen = rank < rules.loudest;

@@ -26,6 +26,9 @@ pub(super) struct Follower {
     decoder: Box<Decoder>,
     pcm: Vec<f32>,
     packets: u32,
+    /// A copy of the decoder, on which the other stream's packet is tried.
+    trial: Option<Box<Decoder>>,
+    tried: Vec<f32>,
 }
 
 impl Follower {
@@ -34,7 +37,7 @@ impl Follower {
         let OutputFormat::Opus(config) = format else { return Ok(None) };
         let decoder = Box::new(Decoder::new(config.sample_rate, config.channels)?);
         let pcm = vec![0.0; config.frame_samples() * usize::from(config.channels)];
-        Ok(Some(Self { decoder, pcm, packets: 0 }))
+        Ok(Some(Self { decoder, pcm, packets: 0, trial: None, tried: Vec::new() }))
     }
 
     /// Hear the stream's next packet.
@@ -45,18 +48,20 @@ impl Follower {
 
     /// Whether this stream's listeners can be given `packet`, which `other` has just heard in its own stream, and stay
     /// there.
-    pub(super) fn joins(&self, other: &Self, packet: &[u8]) -> Result<bool> {
+    pub(super) fn joins(&mut self, other: &Self, packet: &[u8]) -> Result<bool> {
         if self.packets < WARM_UP || other.packets < WARM_UP {
             return Ok(false);
         }
         if self.packets >= LONGEST {
             return Ok(true);
         }
-        let mut trial = self.clone();
-        trial.hear(packet)?;
-        let step = (trial.pcm.len() / 8).max(1);
+        let trial = self.trial.get_or_insert_with(|| self.decoder.clone());
+        trial.copy_from(&self.decoder);
+        self.tried.resize(self.pcm.len(), 0.0);
+        trial.decode_float(packet, &mut self.tried)?;
+        let step = (self.tried.len() / 8).max(1);
         let (mut worst, mut loudest) = (0.0_f32, 0.0_f32);
-        for (tried, right) in trial.pcm.chunks(step).zip(other.pcm.chunks(step)) {
+        for (tried, right) in self.tried.chunks(step).zip(other.pcm.chunks(step)) {
             let length = right.len() as f32;
             worst = worst.max(tried.iter().zip(right).map(|(a, b)| (a - b) * (a - b)).sum::<f32>() / length);
             loudest = loudest.max(right.iter().map(|x| x * x).sum::<f32>() / length);

@@ -20,6 +20,15 @@ pub struct Decoder {
 }
 
 impl Decoder {
+    /// Become a copy of another decoder, which asks for no memory where both have as many channels.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.state.copy_from(&other.state);
+        self.sample_rate = other.sample_rate;
+        self.channels = other.channels;
+        self.complexity = other.complexity;
+        self.bandwidth_extension = other.bandwidth_extension;
+    }
+
     /// A decoder that gives samples at `sample_rate` Hz, one of [`SAMPLE_RATES`](super::SAMPLE_RATES), whatever the
     /// rate and channels of the packets.
     pub fn new(sample_rate: u32, channels: u8) -> Result<Self> {
