@@ -14,6 +14,7 @@ pub mod live;
 pub mod mixer;
 pub mod opus;
 pub mod resample;
+pub mod room;
 pub mod rtp;
 pub mod timescale;
 pub mod vad;

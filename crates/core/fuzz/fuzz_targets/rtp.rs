@@ -1,6 +1,6 @@
 #![no_main]
 
-use antiphon_core::rtp::{HEADER_SIZE, Intake, IntakeLimits, REORDER_PACKETS, Taken, parse};
+use antiphon_core::rtp::{HEADER_SIZE, Intake, IntakeLimits, REORDER_PACKETS, Taken, parse, red::Blocks};
 use libfuzzer_sys::fuzz_target;
 
 const LIMITS: IntakeLimits = IntakeLimits {
@@ -15,6 +15,10 @@ const LIMITS: IntakeLimits = IntakeLimits {
 // A stream of packets: a byte that says how much later each comes and which way it is taken, one of its length, and
 // itself.
 fuzz_target!(|data: &[u8]| {
+    if let Some(blocks) = Blocks::parse(data) {
+        let carried: usize = blocks.redundant().chain(blocks.primary()).map(|block| block.payload.len()).sum();
+        assert!(carried < data.len());
+    }
     let mut intake = Intake::new(LIMITS, 0.0);
     let mut ready = Vec::new();
     let (mut now, mut pushed, mut released) = (0.0, 0, 0);

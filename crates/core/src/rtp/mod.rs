@@ -5,6 +5,7 @@
 
 mod intake;
 mod packet;
+pub mod red;
 mod sequence;
 
 pub use intake::{Intake, IntakeLimits, Pace, Taken};
