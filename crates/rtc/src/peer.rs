@@ -1,0 +1,386 @@
+//! One WebRTC peer: a session of str0m's, its streams and its `metadata` channel.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use str0m::{
+    Candidate, Event as RtcEvent, Input, Output, Rtc, RtcConfig, RtcError,
+    change::SdpOffer,
+    channel::ChannelId,
+    config::{CryptoProvider, DtlsCert},
+    format::Codec,
+    media::{Mid, Pt},
+    net::{Protocol, Receive},
+    rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite},
+};
+
+use crate::{MemberId, event::Refusal, room::Forward, stats::MemberStats};
+
+/// The channel that carries JSON both ways.
+const METADATA: &str = "metadata";
+/// Ticks of Opus' clock in a second (RFC 7587).
+const CLOCK: f64 = 48_000.0;
+/// Receiving streams of one peer at most; a browser offers as many as it likes.
+const MOST_STREAMS: usize = 16;
+/// Packets a second that a peer may send for long, and at once: Opus has frames of 2.5 ms (RFC 6716), and there are RTCP and STUN.
+const RATE: f64 = 600.0;
+const BURST: f64 = 400.0;
+/// Bytes that may wait for a peer that doesn't take its messages.
+const LONGEST_CHANNEL: usize = 64 << 10;
+/// Turns of the session in a row; more would be a fault in it.
+const MOST_TURNS: usize = 256;
+/// From that on a peer is told as gone, until something comes.
+pub(crate) const QUIET_AFTER: Duration = Duration::from_secs(6);
+
+/// A datagram for a peer.
+pub(crate) struct Datagram {
+    pub(crate) protocol: Protocol,
+    pub(crate) to: SocketAddr,
+    pub(crate) contents: str0m::net::DatagramSend,
+}
+
+/// What a turn of a peer brought.
+#[derive(Default)]
+pub(crate) struct Turn {
+    pub(crate) datagrams: Vec<Datagram>,
+    pub(crate) packets: Vec<RtpPacket>,
+    pub(crate) connected: bool,
+    pub(crate) channel: bool,
+    pub(crate) messages: Vec<String>,
+    pub(crate) closed: Option<String>,
+}
+
+impl Turn {
+    pub(crate) fn clear(&mut self) {
+        self.datagrams.clear();
+        self.packets.clear();
+        self.messages.clear();
+        (self.connected, self.channel, self.closed) = (false, false, None);
+    }
+}
+
+/// A stream to a peer.
+pub(crate) struct Slot {
+    pub(crate) mid: Mid,
+    pub(crate) forward: Forward,
+}
+
+/// How peers are made.
+#[derive(Clone)]
+pub(crate) struct PeerConfig {
+    pub(crate) crypto: Arc<CryptoProvider>,
+    pub(crate) certificate: DtlsCert,
+    pub(crate) candidates: Vec<Candidate>,
+}
+
+pub(crate) struct Peer {
+    pub(crate) id: MemberId,
+    pub(crate) room: u64,
+    pub(crate) publish: bool,
+    pub(crate) listen: bool,
+    rtc: Rtc,
+    /// Streams to the peer, in the order of its m-lines.
+    pub(crate) slots: Vec<Slot>,
+    channel: Option<ChannelId>,
+    lines: Vec<Mid>,
+    opus: Option<(Pt, Option<Pt>)>,
+    /// When the session wants its next turn.
+    pub(crate) wake: Option<Instant>,
+    /// When that is due in the owner's heap.
+    pub(crate) scheduled: Option<Instant>,
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) credentials: Vec<String>,
+    pub(crate) connected: bool,
+    pub(crate) quiet: bool,
+    pub(crate) heard_at: Instant,
+    pub(crate) joined_at: Instant,
+    allowance: f64,
+    pub(crate) stats: MemberStats,
+}
+
+impl Peer {
+    /// A peer and the answer to its offer.
+    pub(crate) fn accept(
+        id: MemberId,
+        room: u64,
+        offer: &str,
+        config: &PeerConfig,
+        now: Instant,
+        turn: &mut Turn,
+    ) -> Result<(Self, String), (Refusal, String)> {
+        let mut extensions = ExtensionMap::empty();
+        extensions.set(1, Extension::AudioLevel);
+        extensions.set(4, Extension::RtpMid);
+        let rtc = RtcConfig::new()
+            .set_ice_lite(true)
+            .set_rtp_mode(true)
+            .set_crypto_provider(Arc::clone(&config.crypto))
+            .set_dtls_cert(config.certificate.clone())
+            .clear_codecs()
+            .enable_opus(true, true)
+            .set_extension_map(extensions)
+            .set_stats_interval(Some(Duration::from_secs(2)))
+            .set_sctp_max_buffered_amount(LONGEST_CHANNEL)
+            .build(now);
+        let mut peer = Self {
+            id,
+            room,
+            publish: true,
+            listen: true,
+            rtc,
+            slots: Vec::new(),
+            channel: None,
+            lines: Vec::new(),
+            opus: None,
+            wake: None,
+            scheduled: None,
+            addresses: Vec::new(),
+            credentials: Vec::new(),
+            connected: false,
+            quiet: false,
+            heard_at: now,
+            joined_at: now,
+            allowance: BURST,
+            stats: MemberStats::default(),
+        };
+        for candidate in &config.candidates {
+            peer.rtc.add_local_candidate(candidate.clone());
+        }
+        let answer = peer.offer(offer, now, turn)?;
+        Ok((peer, answer))
+    }
+
+    /// Takes an offer: the first, another one or an ICE restart.
+    pub(crate) fn offer(&mut self, offer: &str, now: Instant, turn: &mut Turn) -> Result<String, (Refusal, String)> {
+        let bad = |message: String| (Refusal::BadMessage, message);
+        let parsed = SdpOffer::from_sdp_string(offer)
+            .map_err(|error| bad(format!("the offer is not a session description (RFC 8866): {error}")))?;
+        let answer = self.rtc.sdp_api().accept_offer(parsed).map_err(|error| bad(refused(&error)))?;
+        self.drive(now, turn);
+        if let Some(reason) = turn.closed.take() {
+            return Err(bad(reason));
+        }
+        let answer = answer.to_sdp_string();
+        self.lines = audio_lines(&answer);
+        self.learn();
+        if self.opus.is_none() {
+            let message = "the offer has no audio in Opus, which is what is spoken here: offer an audio track";
+            return Err((Refusal::UnsupportedFormat, message.into()));
+        }
+        // An ICE restart gives new credentials; checks with the old ones may still be on their way.
+        let credentials = self.rtc.direct_api().local_ice_credentials().ufrag;
+        if !self.credentials.contains(&credentials) {
+            self.credentials.push(credentials);
+        }
+        Ok(answer)
+    }
+
+    /// Looks up what was negotiated.
+    fn learn(&mut self) {
+        let opus = self.rtc.codec_config().iter().find(|params| params.spec().codec == Codec::Opus);
+        let opus = opus.map(|params| (params.pt(), params.red()));
+        let spoken = |mid: &Mid| {
+            self.rtc
+                .media(*mid)
+                .is_some_and(|media| !media.disabled() && opus.is_some_and(|(pt, _)| media.remote_pts().contains(&pt)))
+        };
+        let lines: Vec<Mid> = self.lines.iter().copied().filter(|mid| spoken(mid)).collect();
+        self.opus = opus.filter(|_| !lines.is_empty());
+        let sending = |mid: &Mid| self.rtc.media(*mid).is_some_and(|media| media.direction().is_sending());
+        let sending: Vec<Mid> = lines.into_iter().filter(sending).take(MOST_STREAMS).collect();
+        self.slots.retain(|slot| sending.contains(&slot.mid));
+        for mid in sending {
+            if !self.slots.iter().any(|slot| slot.mid == mid) {
+                self.slots.push(Slot { mid, forward: Forward::default() });
+            }
+        }
+    }
+
+    /// Whether a packet may come in now.
+    pub(crate) fn admit(&mut self, now: Instant) -> bool {
+        let since = now.saturating_duration_since(self.heard_at).as_secs_f64();
+        self.allowance = (self.allowance + since * RATE).min(BURST);
+        self.heard_at = now;
+        if self.allowance < 1.0 {
+            self.stats.flooded += 1;
+            return false;
+        }
+        self.allowance -= 1.0;
+        true
+    }
+
+    /// Takes a datagram in; whether it was from somebody with a right to speak. [`Self::drive`] goes on from there.
+    pub(crate) fn receive(&mut self, receive: Receive<'_>, now: Instant) -> Result<bool, String> {
+        let input = Input::Receive(now, receive);
+        let accepted = self.rtc.accepts(&input);
+        self.rtc.handle_input(input).map_err(|error| error.to_string())?;
+        Ok(accepted)
+    }
+
+    /// Lets the session do everything that is due.
+    pub(crate) fn drive(&mut self, now: Instant, turn: &mut Turn) {
+        for _ in 0..MOST_TURNS {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) if at <= now => {
+                    if let Err(error) = self.rtc.handle_input(Input::Timeout(now)) {
+                        turn.closed = Some(error.to_string());
+                        return;
+                    }
+                }
+                Ok(Output::Timeout(at)) => {
+                    self.wake = Some(at);
+                    if !self.rtc.is_alive() && turn.closed.is_none() {
+                        turn.closed = Some("the peer has gone".into());
+                    }
+                    return;
+                }
+                Ok(Output::Transmit(transmit)) => {
+                    let (protocol, to, contents) = (transmit.proto, transmit.destination, transmit.contents);
+                    turn.datagrams.push(Datagram { protocol, to, contents });
+                }
+                Ok(Output::Event(event)) => self.take(event, turn),
+                Err(error) => {
+                    turn.closed = Some(error.to_string());
+                    return;
+                }
+            }
+        }
+        self.wake = Some(now);
+    }
+
+    fn take(&mut self, event: RtcEvent, turn: &mut Turn) {
+        match event {
+            RtcEvent::Connected => {
+                self.connected = true;
+                turn.connected = true;
+            }
+            RtcEvent::RtpPacket(packet) => {
+                self.stats.packets_received += 1;
+                self.stats.bytes_received += packet.payload.len() as u64;
+                if self.publish {
+                    turn.packets.push(packet);
+                }
+            }
+            RtcEvent::ChannelOpen(id, label) if label == METADATA => {
+                self.channel = Some(id);
+                turn.channel = true;
+            }
+            RtcEvent::ChannelData(data) if Some(data.id) == self.channel => {
+                turn.messages.push(String::from_utf8_lossy(&data.data).into_owned());
+            }
+            RtcEvent::ChannelClose(id) if Some(id) == self.channel => self.channel = None,
+            RtcEvent::PeerStats(stats) => {
+                if let Some(time) = stats.rtt {
+                    self.stats.round_trip = Some(time.as_secs_f64());
+                }
+                self.stats.transport = stats.selected_candidate_pair.map(|pair| match pair.protocol {
+                    Protocol::Udp => "udp",
+                    _ => "tcp",
+                });
+            }
+            RtcEvent::MediaIngressStats(stats) => {
+                self.stats.loss = stats.loss.map(f64::from).or(self.stats.loss);
+                self.stats.jitter = Some(f64::from(stats.jitter) / CLOCK);
+            }
+            RtcEvent::MediaEgressStats(stats) => {
+                self.stats.remote_loss = stats.loss.map(f64::from).or(self.stats.remote_loss);
+                self.stats.round_trip = stats.rtt.map(|time| time.as_secs_f64()).or(self.stats.round_trip);
+                self.stats.remote_jitter =
+                    stats.remote.map(|remote| f64::from(remote.jitter) / CLOCK).or(self.stats.remote_jitter);
+            }
+            RtcEvent::Closed => turn.closed = Some("the peer has closed the connection".into()),
+            _ => {}
+        }
+    }
+
+    /// Whether a packet's payload is redundant audio (RFC 2198).
+    pub(crate) fn is_redundant(&self, payload_type: Pt) -> bool {
+        self.opus.is_some_and(|(_, red)| red == Some(payload_type))
+    }
+
+    /// Whether this peer takes redundant audio.
+    pub(crate) fn takes_redundancy(&self) -> bool {
+        self.opus.is_some_and(|(_, red)| red.is_some())
+    }
+
+    /// Puts a packet on one of the peer's streams; [`Self::drive`] sends it.
+    pub(crate) fn write(&mut self, slot: usize, packet: Written<'_>, now: Instant, micros: i64) {
+        let Some((opus, red)) = self.opus else { return };
+        let payload_type = if packet.redundant { red.unwrap_or(opus) } else { opus };
+        let Some(slot) = self.slots.get_mut(slot) else { return };
+        let place = match packet.source {
+            Source::Forwarded { id, ssrc, sequence, timestamp } => {
+                slot.forward.place(id, ssrc, sequence, timestamp, micros)
+            }
+            Source::Made { ticks } => Some(slot.forward.next(ticks, micros)),
+        };
+        let Some(place) = place else { return };
+        let mut direct = self.rtc.direct_api();
+        let Some(stream) = direct.stream_tx_by_mid(slot.mid, None) else { return };
+        let levels = ExtensionValues {
+            audio_level: packet.level.map(|level| -(level.min(127) as i8)),
+            voice_activity: packet.level.map(|_| packet.voice),
+            ..ExtensionValues::default()
+        };
+        stream.write_rtp(
+            RtpWrite::new(payload_type, place.sequence.into(), place.timestamp, now, Arc::clone(packet.payload))
+                .marker(place.first)
+                .ext_vals(levels),
+        );
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += packet.payload.len() as u64;
+    }
+
+    /// Sends a message by the `metadata` channel; one that has no place is dropped and counted.
+    pub(crate) fn say(&mut self, text: &str) {
+        let channel = self.channel.and_then(|id| self.rtc.channel(id));
+        let said = channel.is_some_and(|mut channel| matches!(channel.write(false, text.as_bytes()), Ok(true)));
+        self.stats.messages_dropped += u64::from(!said);
+    }
+
+    /// Says farewell; what that needs is sent by [`Self::drive`].
+    pub(crate) fn close(&mut self) {
+        let _ = self.rtc.close();
+    }
+}
+
+/// A packet for one of a peer's streams.
+#[derive(Clone, Copy)]
+pub(crate) struct Written<'a> {
+    pub(crate) source: Source,
+    pub(crate) payload: &'a Arc<[u8]>,
+    pub(crate) redundant: bool,
+    /// In −dBov (RFC 6464).
+    pub(crate) level: Option<u8>,
+    pub(crate) voice: bool,
+}
+
+/// Where a packet's number and time come from.
+#[derive(Clone, Copy)]
+pub(crate) enum Source {
+    /// Somebody's stream.
+    Forwarded { id: MemberId, ssrc: u32, sequence: u16, timestamp: u32 },
+    /// This end, so many ticks after the one before.
+    Made { ticks: u32 },
+}
+
+/// The identifications of an answer's audio lines (RFC 9143), in their order.
+fn audio_lines(answer: &str) -> Vec<Mid> {
+    let mut audio = false;
+    let mut lines = Vec::new();
+    for line in answer.lines() {
+        if let Some(media) = line.strip_prefix("m=") {
+            audio = media.starts_with("audio ");
+        } else if let (true, Some(mid)) = (audio, line.strip_prefix("a=mid:")) {
+            lines.push(Mid::from(mid));
+        }
+    }
+    lines
+}
+
+fn refused(error: &RtcError) -> String {
+    format!("the offer can't be taken: {error}; offer audio with ICE credentials, a DTLS fingerprint and rtcp-mux")
+}

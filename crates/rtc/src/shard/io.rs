@@ -1,0 +1,258 @@
+//! Datagrams and frames in, to the peers they belong to, and out.
+
+use std::{
+    io::ErrorKind,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use mio::Token;
+use str0m::{
+    ice::StunMessage,
+    net::{DatagramSend, Protocol, Receive},
+};
+
+use super::{BATCHES, FIRST_CONNECTION, Shard, command::Command};
+use crate::{
+    MemberId,
+    net::{batch::RECEIVED, udp::Outgoing},
+    peer::Datagram,
+};
+
+/// Addresses from which a peer's datagrams are taken; the oldest is forgotten.
+const MOST_ADDRESSES: usize = 16;
+/// Binding requests of strangers that are answered between two sweeps.
+const ANSWERED: u32 = 100;
+
+/// What all STUN messages have in common (RFC 8489, section 5).
+const COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
+
+/// What a datagram is by its first byte (RFC 7983).
+fn is_stun(bytes: &[u8]) -> bool {
+    bytes.len() >= 20 && bytes[0] < 4
+}
+
+impl Shard {
+    /// Takes datagrams; whether more may wait.
+    pub(super) fn datagrams(&mut self) -> bool {
+        let Some(mut received) = self.received.take() else { return false };
+        let mut more = true;
+        for _ in 0..BATCHES {
+            match received.receive(&self.udp.socket) {
+                Ok(count) => {
+                    let now = Instant::now();
+                    for (from, bytes) in (0..count).filter_map(|at| received.datagram(at)) {
+                        self.datagram(Protocol::Udp, from, bytes, now);
+                    }
+                    self.udp.flush();
+                    self.received_lately += count;
+                    if count < RECEIVED {
+                        // Whatever comes from now on makes the socket readable anew.
+                        more = false;
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    more = false;
+                    break;
+                }
+                // Of a datagram sent before, such as ECONNREFUSED; more may wait.
+                Err(_) => {}
+            }
+        }
+        self.received = Some(received);
+        more
+    }
+
+    /// Takes one packet to the peer it belongs to.
+    pub(super) fn datagram(&mut self, protocol: Protocol, from: SocketAddr, bytes: &[u8], now: Instant) {
+        let known = self.by_address.get(&from).copied();
+        if !is_stun(bytes) {
+            match known {
+                Some(id) => self.deliver(id, protocol, from, bytes, now),
+                None => self.pass_on(self.routes.of_address(&from), protocol, from, bytes),
+            }
+            return;
+        }
+        if is_question(bytes) {
+            self.tell_address(protocol, from, bytes);
+            return;
+        }
+        let Ok(message) = StunMessage::parse(bytes) else { return };
+        let Some((credentials, _)) = message.split_username() else {
+            if let Some(id) = known {
+                self.deliver(id, protocol, from, bytes, now);
+            }
+            return;
+        };
+        match self.by_credentials.get(credentials).copied() {
+            Some(id) => self.deliver(id, protocol, from, bytes, now),
+            None => self.pass_on(self.routes.of_credentials(credentials), protocol, from, bytes),
+        }
+    }
+
+    /// Another shard's, or nobody's.
+    fn pass_on(&mut self, shard: Option<u8>, protocol: Protocol, from: SocketAddr, bytes: &[u8]) {
+        let Some(shard) = shard.filter(|shard| *shard != self.index) else { return };
+        if protocol == Protocol::Udp {
+            self.routes.send(shard, Command::Datagram { from, bytes: bytes.to_vec() });
+        } else {
+            self.astray.push((from, shard));
+        }
+    }
+
+    fn deliver(&mut self, id: MemberId, protocol: Protocol, from: SocketAddr, bytes: &[u8], now: Instant) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        if !peer.admit(now) {
+            return;
+        }
+        let to = match protocol {
+            Protocol::Udp => self.addresses.udp,
+            _ => self.addresses.tcp.unwrap_or(self.addresses.udp),
+        };
+        let Ok(receive) = Receive::new(protocol, from, to, bytes) else { return };
+        match peer.receive(receive, now) {
+            Ok(true) if is_stun(bytes) => self.learn(id, protocol, from),
+            Ok(_) => {}
+            Err(reason) => {
+                self.remove(id, &reason, now);
+                return;
+            }
+        }
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.drive(now, &mut self.turn);
+            self.settle(id, now);
+        }
+    }
+
+    /// A peer has shown that it is at this address.
+    fn learn(&mut self, id: MemberId, protocol: Protocol, from: SocketAddr) {
+        if self.by_address.insert(from, id) == Some(id) {
+            return;
+        }
+        if protocol != Protocol::Udp
+            && let Some(tcp) = &mut self.tcp
+        {
+            tcp.known(from);
+        }
+        self.routes.learn_address(from, self.index);
+        if let Some(peer) = self.peers.get_mut(&id) {
+            peer.addresses.push(from);
+            if peer.addresses.len() > MOST_ADDRESSES {
+                let oldest = peer.addresses.remove(0);
+                self.by_address.remove(&oldest);
+                self.routes.forget(&[oldest], [].iter());
+            }
+        }
+    }
+
+    /// Answers as a STUN server does (RFC 8489), for whoever wants to know whether this port can be reached.
+    fn tell_address(&mut self, protocol: Protocol, from: SocketAddr, request: &[u8]) {
+        if self.answered >= ANSWERED {
+            return;
+        }
+        self.answered += 1;
+        self.send(Datagram { protocol, to: from, contents: DatagramSend::from(binding_response(request, from)) });
+    }
+
+    /// Lets a packet out.
+    pub(super) fn send(&mut self, datagram: Datagram) {
+        let Datagram { protocol, to, contents } = datagram;
+        match (protocol, &mut self.tcp) {
+            (Protocol::Udp, _) => self.udp.push(Outgoing { to, contents }),
+            (_, Some(tcp)) => tcp.send(to, &contents),
+            _ => {}
+        }
+    }
+
+    /// Somebody connects.
+    pub(super) fn accept(&mut self, now: Instant) {
+        if let Some(tcp) = &mut self.tcp {
+            tcp.accept(self.poll.registry(), now);
+        }
+    }
+
+    /// A connection can be read or written.
+    pub(super) fn connection(&mut self, token: Token, now: Instant) {
+        if token.0 < FIRST_CONNECTION {
+            return;
+        }
+        let Some(mut tcp) = self.tcp.take() else { return };
+        let mut packets = std::mem::take(&mut self.frames);
+        tcp.ready(token, |from, packet| packets.push((from, packet.to_vec())));
+        self.tcp = Some(tcp);
+        for (from, packet) in packets.drain(..) {
+            self.datagram(Protocol::Tcp, from, &packet, now);
+            if let Some((from, shard)) = self.astray.pop() {
+                self.hand_over(from, shard, packet);
+            }
+        }
+        self.frames = packets;
+    }
+
+    /// Gives a connection to the shard whose peer is at its other end.
+    fn hand_over(&mut self, from: SocketAddr, shard: u8, first: Vec<u8>) {
+        let taken = self.tcp.as_mut().and_then(|tcp| tcp.take(self.poll.registry(), from));
+        if let Some((stream, rest)) = taken {
+            let mut incoming = (first.len() as u16).to_be_bytes().to_vec();
+            incoming.extend_from_slice(&first);
+            incoming.extend_from_slice(&rest);
+            self.routes.send(shard, Command::Connection { stream, from, incoming });
+        }
+    }
+
+    /// Takes such a connection.
+    pub(super) fn take_over(&mut self, stream: std::net::TcpStream, from: SocketAddr, incoming: Vec<u8>, now: Instant) {
+        let token = self.tcp.as_mut().and_then(|tcp| tcp.put(self.poll.registry(), stream, from, incoming, now));
+        if let Some(token) = token {
+            self.connection(token, now);
+        }
+    }
+
+    /// What is done now and then.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        self.answered = 0;
+        self.next_sweep = now + Duration::from_secs(1);
+        if let Some(tcp) = &mut self.tcp {
+            tcp.expire(now);
+        }
+    }
+}
+
+/// Whether this is a binding request that names nobody (RFC 8489, sections 5 and 14).
+fn is_question(bytes: &[u8]) -> bool {
+    const REQUEST: [u8; 2] = [0, 1];
+    const USERNAME: [u8; 2] = [0, 6];
+    let Some((head, mut attributes)) = bytes.split_at_checked(20) else { return false };
+    if head[..2] != REQUEST
+        || head[4..8] != COOKIE
+        || usize::from(u16::from_be_bytes([head[2], head[3]])) != attributes.len()
+    {
+        return false;
+    }
+    while let [a, b, high, low, rest @ ..] = attributes {
+        let length = usize::from(u16::from_be_bytes([*high, *low])).next_multiple_of(4);
+        if [*a, *b] == USERNAME || length > rest.len() {
+            return false;
+        }
+        attributes = &rest[length..];
+    }
+    attributes.is_empty()
+}
+
+/// A success response with an XOR-MAPPED-ADDRESS (RFC 8489, section 14.2).
+fn binding_response(request: &[u8], from: SocketAddr) -> Vec<u8> {
+    let address = match from.ip() {
+        std::net::IpAddr::V4(ip) => ip.octets().to_vec(),
+        std::net::IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    let family = if address.len() == 4 { 1 } else { 2 };
+    let mut out = vec![1, 1, 0, address.len() as u8 + 8];
+    // The cookie and the transaction's id.
+    out.extend_from_slice(&request[4..20]);
+    out.extend_from_slice(&[0, 0x20, 0, address.len() as u8 + 4, 0, family]);
+    let port = from.port().to_be_bytes();
+    out.extend_from_slice(&[port[0] ^ COOKIE[0], port[1] ^ COOKIE[1]]);
+    out.extend(address.iter().zip(&request[4..20]).map(|(byte, mask)| byte ^ mask));
+    out
+}
