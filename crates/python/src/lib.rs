@@ -10,6 +10,7 @@ mod jitter;
 mod live;
 mod mixer;
 mod opus;
+mod rtc;
 mod rtp;
 
 use pyo3::prelude::*;
@@ -28,6 +29,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         live::register,
         mixer::register,
         opus::register,
+        rtc::register,
         rtp::register,
     ] {
         register(module)?;
