@@ -1,9 +1,9 @@
 """Fuzz the native core: ``python -m scripts.fuzz [--seconds N] [TARGET ...]``.
 
-Builds the targets of ``crates/core/fuzz`` with libFuzzer and AddressSanitizer, and runs each for so many seconds from
-the corpus that is kept there. What is found on the way stays in ``.cache/fuzz`` for the next run; an input that breaks
-something goes to ``build/fuzz``, is named at the end, and the exit status is 1. ``--keep`` adds to the kept corpus what
-reached code that nothing there reaches; ``--replay FILE`` runs one input.
+Builds the targets of ``crates/core/fuzz`` and ``crates/rtc/fuzz`` with libFuzzer and AddressSanitizer, and runs each
+for so many seconds from the corpus that is kept there. What is found on the way stays in ``.cache/fuzz`` for the next
+run; an input that breaks something goes to ``build/fuzz``, is named at the end, and the exit status is 1. ``--keep``
+adds to the kept corpus what reached code that nothing there reaches; ``--replay FILE`` runs one input.
 
 Needs Rust and a C++ compiler. The sanitiser and the coverage that guides libFuzzer are options that Rust has not
 declared stable: RUSTC_BOOTSTRAP=1 lets the stable compiler take them, for these builds only.
@@ -24,8 +24,8 @@ from pathlib import Path
 
 from scripts.environment import ROOT, lock
 
-FUZZ = ROOT / "crates" / "core" / "fuzz"
-CORPUS = FUZZ / "corpus"
+CORE = ROOT / "crates" / "core" / "fuzz"
+FOLDERS = (CORE, ROOT / "crates" / "rtc" / "fuzz")
 FOUND = ROOT / ".cache" / "fuzz"
 BROKEN = ROOT / "build" / "fuzz"
 
@@ -52,9 +52,14 @@ class FuzzError(Exception):
     """Fuzzing can't begin; the message says what to do."""
 
 
-def targets() -> list[str]:
-    """All targets that are written."""
-    return sorted(path.stem for path in (FUZZ / "fuzz_targets").glob("*.rs"))
+def targets() -> dict[str, Path]:
+    """All targets that are written, and the folder of each."""
+    return {path.stem: folder for folder in FOLDERS for path in sorted((folder / "fuzz_targets").glob("*.rs"))}
+
+
+def corpus(name: str) -> Path:
+    """The kept inputs of a target."""
+    return targets()[name] / "corpus" / name
 
 
 def host() -> str:
@@ -83,12 +88,16 @@ def build(names: list[str]) -> dict[str, Path]:
     environment = os.environ | {"RUSTC_BOOTSTRAP": "1", "RUSTFLAGS": " ".join(RUSTFLAGS)}
     environment.pop("CARGO_TARGET_DIR", None)
     folder = ROOT / "target" / "fuzz"
-    command = ["cargo", "build", "--release", "--manifest-path", str(FUZZ / "Cargo.toml"), "--target", triple]
-    command += ["--target-dir", str(folder), *(word for name in names for word in ("--bin", name))]
     print(f"Building {', '.join(names)}; the first time this takes a few minutes", flush=True)
-    with lock("fuzz"):
-        if subprocess.run(command, env=environment, check=False).returncode:
-            raise FuzzError("the fuzz targets do not build")
+    for source in FOLDERS:
+        wanted = [name for name in names if targets()[name] == source]
+        command = ["cargo", "build", "--release", "--manifest-path", str(source / "Cargo.toml"), "--target", triple]
+        command += ["--target-dir", str(folder), *(word for name in wanted for word in ("--bin", name))]
+        if not wanted:
+            continue
+        with lock("fuzz"):
+            if subprocess.run(command, env=environment, check=False).returncode:
+                raise FuzzError("the fuzz targets do not build")
     return {name: folder / triple / "release" / name for name in names}
 
 
@@ -101,11 +110,11 @@ def run(name: str, program: Path, seconds: int) -> Path | None:
     Raises:
         FuzzError: It ended otherwise than by its time or an input.
     """
-    for folder in (FOUND / name, BROKEN / name, CORPUS / name):
+    for folder in (FOUND / name, BROKEN / name, corpus(name)):
         folder.mkdir(parents=True, exist_ok=True)
     before = set((BROKEN / name).iterdir())
     command = [str(program), f"-max_total_time={seconds}", f"-artifact_prefix={BROKEN / name}/", *LIMITS]
-    command += [str(FOUND / name), str(CORPUS / name)]
+    command += [str(FOUND / name), str(corpus(name))]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
     try:
         tail = watch(name, process.stderr or (), seconds)
@@ -160,21 +169,22 @@ def keep(name: str, program: Path) -> None:
     for found in (FOUND / name).iterdir():
         if found.stat().st_size <= LARGEST_KEPT:
             shutil.copy(found, small)
-    before = len(list((CORPUS / name).iterdir()))
-    command = [str(program), "-set_cover_merge=1", "-use_counters=0", *LIMITS, str(CORPUS / name), str(small)]
+    before = len(list(corpus(name).iterdir()))
+    command = [str(program), "-set_cover_merge=1", "-use_counters=0", *LIMITS, str(corpus(name)), str(small)]
     subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
-    after = list((CORPUS / name).iterdir())
+    after = list(corpus(name).iterdir())
     print(f"{name}: {len(after) - before} inputs added, {sum(path.stat().st_size for path in after)} bytes in all")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", nargs="*", help=f"of {', '.join(targets())}; without any, all of them")
+    parser.add_argument("--core", action="store_true", help="only the core's, which build faster")
     parser.add_argument("--seconds", type=int, default=60, help="for each target (default: 60)")
     parser.add_argument("--keep", action="store_true", help="add what reached new code to the kept corpus")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="run one input through one target")
     options = parser.parse_args()
-    names = options.target or targets()
+    names = options.target or [name for name, folder in targets().items() if folder == CORE or not options.core]
     if unknown := set(names) - set(targets()):
         parser.error(f"no such target: {', '.join(sorted(unknown))}; there are {', '.join(targets())}")
     if options.replay and len(names) != 1:
