@@ -10,7 +10,7 @@ ARGS ?=
 # What `make bench` runs.
 BENCH ?= ingest
 # Debian packages whose programs the tests use.
-SYSTEM_PACKAGES ?= chromium
+SYSTEM_PACKAGES ?= chromium coturn
 
 BIN := .venv/bin
 CORE := $(shell find crates -name target -prune -o \( -name '*.rs' -o -name '*.toml' \) -print)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-COMMANDS = {"chromium": ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")}
+COMMANDS = {
+    "chromium": ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    "coturn": ("turnserver",),
+}
 """Commands of which one is enough, for the packages whose command may have another name than the package."""
+
+SERVICES = {"coturn": "coturn.service"}
+"""Services that packages bring and tests don't want: these start the program themselves."""
+POLICY = Path("/usr/sbin/policy-rc.d")
+"""What packages ask before they start a service (invoke-rc.d(8), deb-systemd-invoke(1p))."""
 
 APT = ["apt-get", "-qq", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=300"]
 ATTEMPTS = 3
@@ -41,8 +51,30 @@ def install(packages: Sequence[str]) -> None:
     print(f"Installing system packages: {' '.join(wanted)}", flush=True)
     if not _apt(["update"]):
         return
-    for package in wanted:
-        _apt(["install", "--yes", "--no-install-recommends", package])
+    with _services_held_back():
+        for package in wanted:
+            if _apt(["install", "--yes", "--no-install-recommends", package]) and package in SERVICES:
+                _disable(SERVICES[package])
+
+
+@contextlib.contextmanager
+def _services_held_back() -> Iterator[None]:
+    """Keep packages from starting what they bring. A machine with a policy of its own keeps that."""
+    if POLICY.exists():
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink(missing_ok=True)
+
+
+def _disable(service: str) -> None:
+    """Keep a service from starting with the machine."""
+    if shutil.which("systemctl"):
+        subprocess.run(["systemctl", "--quiet", "disable", service], stdin=subprocess.DEVNULL, check=False)
 
 
 def _apt(arguments: list[str]) -> bool:

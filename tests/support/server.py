@@ -142,13 +142,14 @@ def start_server(*flags: str, deadline: float = START_DEADLINE, **env: str) -> S
     """Start ``antiphon serve`` with `flags` and wait until it listens.
 
     Args:
-        flags: Such as ``"--engine", "antiphon.testing:ScriptedRecogniser"``; the port is a free one unless given.
+        flags: Such as ``"--engine", "antiphon.testing:ScriptedRecogniser"``; ports are free ones unless given.
         deadline: Seconds it may take.
         env: Environment variables, such as ``ANTIPHON_LANGUAGE="en-US"``.
 
     Raises:
         RuntimeError: It ended, or did not listen in time; the message holds what it wrote.
     """
-    if "--port" not in flags:
-        flags = (*flags, "--port", "0")
+    for port in ("--port", "--rtc-port"):
+        if port not in flags:
+            flags = (*flags, port, "0")
     return ServerProcess(flags, env, deadline)

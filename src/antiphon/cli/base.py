@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from rich.console import Console
 
 from antiphon.server.config import Settings, load_settings
@@ -48,7 +48,7 @@ def with_settings(command: Callable[[Settings], None]) -> Callable[..., None]:
         flag = f"--{name.replace('_', '-')}"
         typed: Any = bool | None if kind is bool else kind | None if kind in (int, float) else str | None
         declared = f"{flag}/--no{flag[1:]}" if kind is bool else flag
-        default = "none" if field.default in ((), "") else field.default
+        default = "none" if field.default in ((), "", SecretStr("")) else field.default
         choices = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
         description = f"{field.description} {'One of ' + ', '.join(choices) + '. ' if choices else ''}[{default}]"
         option = typer.Option(declared, help=description, show_default=False)

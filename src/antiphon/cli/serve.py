@@ -15,6 +15,7 @@ def serve(settings: Settings) -> None:
 
     Settings come from flags, ANTIPHON_* environment variables and a TOML file, in this order of precedence.
     """
+    from antiphon.server.app import MediaPortTaken
     from antiphon.server.run import run
 
     def announce(url: str) -> None:
@@ -22,6 +23,8 @@ def serve(settings: Settings) -> None:
 
     try:
         run(settings, announce)
+    except MediaPortTaken as fault:
+        raise Failure(str(fault)) from None
     except OSError as fault:
         raise Failure(
             f"cannot listen on {settings.host}:{settings.port}: {fault.strerror or fault}; "
