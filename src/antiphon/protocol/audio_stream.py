@@ -9,14 +9,35 @@ import orjson
 
 from antiphon.errors import BadMessage, UnsupportedFormat
 from antiphon.events import Ended, Entry, Failed, Speaking, Transcript
-from antiphon.formats import CONTAINERS, AudioFormat, Encoding, live_format
+from antiphon.formats import CONTAINERS, OPUS_RATES, AudioFormat, Encoding, live_format
 from antiphon.protocol import fields
+from antiphon.protocol.negotiation import Captions, Mode, parse_captions, parse_mode
 from antiphon.protocol.transcription import Resume, words_to_wire
 
 MIN_BITRATE = 6_000
 MAX_BITRATE = 512_000
+ROOM_CHANNELS = 2
+"""Most channels of what is heard in a room."""
+G711 = frozenset({Encoding.MULAW, Encoding.ALAW})
 MAX_PING_TEXT = 64
 """Characters of a ping's text, which wait in the server for a client that does not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomWish:
+    """The room that a ``join`` names.
+
+    Attributes:
+        listen: Whether what the others say is sent back.
+        mode: Of the room, where this makes it.
+        captions: None where the client doesn't ask for them.
+    """
+
+    room_id: str
+    user_id: str
+    listen: bool
+    mode: Mode | None
+    captions: Captions | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +53,7 @@ class Join:
     rtp: bool
     interim_results: bool
     resume: Resume | None
+    room: RoomWish | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,20 +160,49 @@ def _parse_join(message: dict[str, Any]) -> Join:
     session_id = fields.session_id(message, "sessionId")
     if resume is not None and session_id is None:
         raise BadMessage("resume needs the sessionId that 'joined' gave", field="sessionId")
+    room_id = fields.session_id(message, "roomId")
+    reply = _parse_reply(message.get("reply"), opus=room_id is not None)
     return Join(
         session_id=session_id,
         role=fields.text(message, "role", "", longest=64) or "",
         language=fields.text(message, "language"),
         token=fields.text(message, "token", longest=4096),
         format=audio,
-        reply=_parse_reply(message.get("reply")),
+        reply=reply,
         rtp=framing == "rtp",
         interim_results=fields.boolean(message, "interimResults", True),
         resume=resume,
+        room=None if room_id is None else _parse_room(message, room_id, audio, reply),
     )
 
 
-def _parse_reply(value: object) -> AudioFormat | None:
+def _parse_room(message: dict[str, Any], room_id: str, audio: AudioFormat, reply: AudioFormat | None) -> RoomWish:
+    if audio.encoding in CONTAINERS:
+        can = ", ".join(sorted(set(Encoding) - CONTAINERS))
+        raise UnsupportedFormat(
+            f"{audio.encoding.value} cannot be heard in a room; send one of {can}", field="format.codec"
+        )
+    if audio.encoding in G711 and (audio.sample_rate, audio.channels) != (8_000, 1):
+        raise UnsupportedFormat("G.711 is heard in a room at 8000 Hz with one channel", field="format.sampleRate")
+    if audio.encoding is Encoding.PCM_S16LE and (audio.sample_rate not in OPUS_RATES or audio.channels > ROOM_CHANNELS):
+        can = ", ".join(map(str, OPUS_RATES))
+        raise UnsupportedFormat(
+            f"pcm_s16le is heard in a room at one of {can} Hz with 1 or {ROOM_CHANNELS} channels",
+            field="format.sampleRate" if audio.sample_rate not in OPUS_RATES else "format.channels",
+        )
+    listen = fields.boolean(message, "listen", reply is not None)
+    if listen and reply is None:
+        raise BadMessage("listen needs reply, the format of what is sent back", field="reply")
+    return RoomWish(
+        room_id=room_id,
+        user_id=fields.text(message, "userId", "", longest=128) or "",
+        listen=listen,
+        mode=parse_mode(message),
+        captions=parse_captions(message.get("captions")),
+    )
+
+
+def _parse_reply(value: object, *, opus: bool) -> AudioFormat | None:
     if value is None:
         return None
     reply = fields.as_object(value, "reply")
@@ -161,10 +212,15 @@ def _parse_reply(value: object) -> AudioFormat | None:
         1,
         names=("reply.codec", "reply.sampleRate", "reply.channels"),
     )
-    if audio.encoding is not Encoding.PCM_S16LE:
+    if audio.encoding is not Encoding.PCM_S16LE and not (opus and audio.encoding is Encoding.OPUS):
         raise UnsupportedFormat(
-            f"reply.codec {audio.encoding.value!r} is not sent back by this server; send pcm_s16le", field="reply.codec"
+            f"reply.codec {audio.encoding.value!r} is not sent back by this server; send pcm_s16le"
+            f"{' or opus' if opus else ''}",
+            field="reply.codec",
         )
+    if opus and audio.sample_rate not in OPUS_RATES:
+        can = ", ".join(map(str, OPUS_RATES))
+        raise UnsupportedFormat(f"a room is heard at one of {can} Hz", field="reply.sampleRate")
     return audio
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.resources
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -13,11 +14,15 @@ from aiohttp import hdrs, web
 from antiphon import __version__
 from antiphon.clock import Clock, SystemClock
 from antiphon.errors import AntiphonError, Internal, NotFound
+from antiphon.media.rtc import open_engine
+from antiphon.protocol.signaling import Signaling, SignalingLimits
 from antiphon.security.access import Access, bearer_token
+from antiphon.security.turn import IceOptions, IceServer, MediaAddress, ice_servers, link_headers
 from antiphon.server.config import Settings
 from antiphon.server.openapi import openapi
 from antiphon.sessions import SessionLimits, SessionManager
 from antiphon.sessions.jobs import JobLimits, JobManager
+from antiphon.sessions.rooms import RoomManager, RoomOptions
 from antiphon.speech.endpointer import EndpointerOptions
 from antiphon.speech.recogniser import EngineOptions, Recogniser
 from antiphon.speech.registry import create_recogniser
@@ -25,9 +30,14 @@ from antiphon.speech.transcriber import TranscriberOptions
 from antiphon.state import MemoryStore
 from antiphon.telemetry.logs import get_logger
 from antiphon.telemetry.metrics import Metrics
+from antiphon.transports.http.ice import IceRoutes
 from antiphon.transports.http.transcriptions import JOB_HEADER, TranscriptionRoutes
 from antiphon.transports.http.uploads import Uploads
+from antiphon.transports.http.whip import EXPOSED as WHIP_HEADERS
+from antiphon.transports.http.whip import PREFIXES as WHIP_PREFIXES
+from antiphon.transports.http.whip import WhipRoutes
 from antiphon.transports.socketio.server import SocketIOServer
+from antiphon.transports.socketio.signaling import SignalingDoor
 from antiphon.transports.socketio.transcription import TranscriptionDoor
 from antiphon.transports.websocket import AudioStreamDoor
 
@@ -36,12 +46,21 @@ log = get_logger("server")
 MAX_PATH = 1024
 """Characters of a path; no name of ours is near that, and file systems fail on longer ones."""
 
+OPEN_TO_PAGES = ("/v1/", *WHIP_PREFIXES)
+"""Where pages of other origins may ask, if the settings allow theirs."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+PAGES = frozenset({"/", "/rooms.html"})
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; media-src 'self' blob:; "
     "worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+
+
+class MediaPortTaken(OSError):
+    """The port for media is taken, or its address is not this machine's; the message says what to do."""
 
 
 class Server:
@@ -82,9 +101,23 @@ class Server:
         self.transcription = TranscriptionDoor(
             self.sio, self.sessions, self.access, settings.ack_interval, settings.send_timeout
         )
-        self.audio_stream = AudioStreamDoor(
-            self.sessions, self.access, settings.max_message_bytes, settings.ack_interval, settings.send_timeout
+        self.ice = ice_options(settings)
+        self.rooms = RoomManager(
+            Signaling(SignalingLimits(settings.max_rooms, settings.max_room_participants)),
+            self.sessions,
+            self.clock,
+            RoomOptions(settings.rtc_grace),
         )
+        self.signaling = SignalingDoor(self.sio, self.rooms, self.access, self._ice_servers)
+        self.audio_stream = AudioStreamDoor(
+            self.sessions,
+            self.rooms,
+            self.access,
+            settings.max_message_bytes,
+            settings.ack_interval,
+            settings.send_timeout,
+        )
+        self.media_address: MediaAddress | None = None
         self.metrics = Metrics(self._gauges)
         self.app = self._application()
         self._runner: web.AppRunner | None = None
@@ -95,15 +128,16 @@ class Server:
 
         Raises:
             EngineUnavailable: The engine cannot start.
-            OSError: The port is taken.
+            OSError: The port is taken; as :class:`MediaPortTaken` that for media.
         """
         await self.recogniser.start()
         self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=2.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.settings.host, self.settings.port, backlog=1024)
         await site.start()
-        self._ready = True
         host, port = self._runner.addresses[0][:2]
+        self._start_media(host)
+        self._ready = True
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def stop(self) -> None:
@@ -114,6 +148,7 @@ class Server:
                 await site.stop()
         self.transcription.announce_shutdown()
         self.audio_stream.announce_shutdown()
+        await self.rooms.end_captions(self.settings.shutdown_grace)
         complete = await self.sessions.drain(self.settings.shutdown_grace)
         log.info("drained", complete=complete)
         await self.jobs.close()
@@ -122,10 +157,41 @@ class Server:
         await self.audio_stream.close()
         await self.transcription.close()
         await self.sio.shutdown()
+        self.rooms.close()
         if self._runner is not None:
             await self._runner.cleanup()
         await self.sessions.close()
         await self.recogniser.close()
+
+    def _start_media(self, address: str) -> None:
+        """Take media where the settings say, or else at `address`."""
+        settings = self.settings
+        if not settings.rtc:
+            return
+        host = settings.rtc_host or address
+        try:
+            engine = open_engine(
+                host,
+                settings.media_port,
+                tcp=settings.rtc_tcp,
+                threads=settings.rtc_threads,
+                announce=settings.rtc_announce,
+                max_peers=settings.rtc_max_peers,
+                on_fault=lambda fault: log.error("a media event failed", exc_info=fault),
+            )
+        except (OSError, ValueError) as fault:
+            # a host that is no address is a ValueError
+            raise MediaPortTaken(
+                f"cannot take media on {host}:{settings.media_port}: {fault}; choose another port with --rtc-port, "
+                "another address with --rtc-host, or go without media with --no-rtc"
+            ) from None
+        engine.start()
+        self.rooms.engine = engine
+        self.media_address = MediaAddress(engine.host, engine.port, engine.tcp_port is not None)
+
+    def _ice_servers(self) -> list[IceServer]:
+        """For one client, with credentials of its own."""
+        return ice_servers(self.ice, secrets.token_hex(8), self.clock.time())
 
     def _application(self) -> web.Application:
         app = web.Application(middlewares=[self._guard], client_max_size=1 << 20)
@@ -139,6 +205,8 @@ class Server:
         )
         app.on_response_prepare.append(_name_server)
         app.add_routes(routes.routes())
+        app.add_routes(WhipRoutes(self.rooms, lambda: link_headers(self._ice_servers())).routes())
+        app.add_routes(IceRoutes(self.ice, self.clock, lambda: self.media_address).routes())
         app.add_routes(
             [
                 web.get("/audio-stream", self.audio_stream.handle),
@@ -147,11 +215,13 @@ class Server:
                 web.get("/metrics", self._metrics),
                 web.get("/openapi.json", self._openapi),
                 web.get("/v1/engine", self._engine),
+                web.get("/v1/rooms", self._rooms),
             ]
         )
         with importlib.resources.as_file(importlib.resources.files("antiphon") / "web") as folder:
             self._web = Path(folder)
-        app.router.add_get("/", self._index)
+        app.router.add_get("/", self._page("index.html"))
+        app.router.add_get("/rooms.html", self._page("rooms.html"))
         app.router.add_static("/static", self._web, append_version=False)
         return app
 
@@ -168,9 +238,9 @@ class Server:
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is not None and request.get("origin_allowed"):
             response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, Last-Event-ID"
-            response.headers["Access-Control-Allow-Methods"] = "GET, POST, DELETE"
-            response.headers["Access-Control-Expose-Headers"] = JOB_HEADER
+            response.headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, If-Match, Last-Event-ID"
+            response.headers["Access-Control-Allow-Methods"] = "GET, POST, PATCH, DELETE"
+            response.headers["Access-Control-Expose-Headers"] = f"{JOB_HEADER}, {WHIP_HEADERS}"
             response.headers["Vary"] = "Origin"
 
     @web.middleware
@@ -179,18 +249,24 @@ class Server:
         try:
             if "\0" in request.path or len(request.path) > MAX_PATH:
                 raise NotFound("there is nothing at this path")
-            if request.path.startswith("/v1/") or request.path == "/metrics":
+            if request.path.startswith((*OPEN_TO_PAGES, "/metrics")):
                 self.access.check_origin(request.headers)
-                request["origin_allowed"] = request.path.startswith("/v1/")
+                request["origin_allowed"] = request.path.startswith(OPEN_TO_PAGES)
                 if request.method == hdrs.METH_OPTIONS:
-                    return web.Response(status=204)
+                    # a preflight carries no key
+                    asks = request.path.startswith(WHIP_PREFIXES)
+                    return await handler(request) if asks else web.Response(status=204)
                 self.access.check_key(bearer_token(request.headers) or request.query.get("token"))
+            elif request.path.startswith("/static/"):
+                # a page of another origin may import the SDK
+                environ = {"HTTP_HOST": request.host}
+                request["origin_allowed"] = self._allows(request.headers.get(hdrs.ORIGIN, ""), environ)
             response = await handler(request)
         except AntiphonError as error:
             response = _error_response(error)
         except web.HTTPException as error:
             response = error
-            if request.path.startswith("/v1/") and error.status >= 400:
+            if request.path.startswith(OPEN_TO_PAGES) and error.status >= 400:
                 response = web.json_response(_http_error(error), status=error.status, headers=_allow(error))
         except (asyncio.CancelledError, ConnectionError):
             raise
@@ -201,14 +277,17 @@ class Server:
         if response.prepared:
             return response
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        if request.path == "/" or request.path.startswith("/static/"):
+        if request.path in PAGES or request.path.startswith("/static/"):
             response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
             response.headers.setdefault("Referrer-Policy", "no-referrer")
             response.headers.setdefault("Cache-Control", "no-cache")
         return response
 
-    async def _index(self, _: web.Request) -> web.FileResponse:
-        return web.FileResponse(self._web / "index.html")
+    def _page(self, name: str) -> Handler:
+        async def page(_: web.Request) -> web.StreamResponse:
+            return web.FileResponse(self._web / name)
+
+        return page
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok", "version": __version__})
@@ -241,6 +320,9 @@ class Server:
             }
         )
 
+    async def _rooms(self, _: web.Request) -> web.Response:
+        return web.json_response({"rooms": self.rooms.describe_rooms()})
+
     def _gauges(self) -> dict[str, float]:
         packets = self.sessions.packets()
         return {
@@ -249,12 +331,25 @@ class Server:
             "streams_refused_total": self.sessions.refused_total,
             "websocket_connections": self.audio_stream.connections,
             "socketio_connections": self.transcription.connections,
+            "rooms": len(self.rooms.rooms),
+            "room_participants": self.rooms.participants,
             "session_logs": len(self.store),
             "audio_packets_received_total": packets.received,
             "audio_packets_lost_total": packets.lost,
             "audio_packets_duplicate_total": packets.duplicates,
             "audio_packets_reordered_total": packets.reordered,
+            **self._media_gauges(),
             **{f"engine_{name}": value for name, value in self.recogniser.statistics().items()},
+        }
+
+    def _media_gauges(self) -> dict[str, float]:
+        engine = self.rooms.engine
+        if engine is None:
+            return {}
+        return {
+            "rtc_participants": engine.participants,
+            "rtc_events_lost_total": engine.events_lost,
+            "rtc_commands_lost_total": engine.commands_lost,
         }
 
 
@@ -290,6 +385,16 @@ def engine_options(settings: Settings) -> EngineOptions:
         max_decoders=settings.max_decoders,
         decoder_idle=settings.decoder_idle,
         decoder_timeout=settings.decoder_timeout,
+    )
+
+
+def ice_options(settings: Settings) -> IceOptions:
+    """What the settings say about STUN and TURN servers."""
+    return IceOptions(
+        stun_urls=settings.stun_urls,
+        turn_urls=settings.turn_urls,
+        secret=settings.turn_secret.get_secret_value(),
+        ttl=settings.turn_ttl,
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -16,6 +17,7 @@ from pydantic_settings import (
 )
 
 from antiphon.security.access import is_loopback
+from antiphon.security.turn import parse_ice_url
 
 CORES = os.cpu_count() or 1
 DEFAULT_FILE = Path("antiphon.toml")
@@ -65,17 +67,44 @@ class Settings(BaseSettings):
     max_events: int = Field(5000, ge=100, description="Events kept for each session; replaced partials go first.")
     max_total_events: int = Field(200_000, ge=1000, description="Events kept for all sessions; ended ones go first.")
 
+    max_rooms: int = Field(1000, ge=1, description="Rooms at once; who would begin another gets session_limit.")
+    max_room_participants: int = Field(200, ge=1, le=1000, description="Participants of one room.")
+
+    rtc: bool = Field(True, description="Take media by WebRTC.")
+    rtc_host: str = Field("", description="Address for media; by default that of host.")
+    rtc_port: int = Field(8189, ge=0, le=65535, description="UDP port for media; 0, or port being 0, takes a free one.")
+    rtc_tcp: bool = Field(True, description="Take media over TCP too, on the same port, where UDP is blocked.")
+    rtc_announce: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="IP addresses that clients send media to (comma-separated), where they reach it by others."
+    )
+    rtc_threads: int = Field(min(CORES, 64), ge=1, le=64, description="Threads that rooms are spread over.")
+    rtc_max_peers: int = Field(1000, ge=1, description="WebRTC peers at once; more get session_limit.")
+    rtc_grace: float = Field(
+        5.0, ge=0, le=60, description="Seconds that a participant's media go on without its Socket.IO connection."
+    )
+
     max_message_bytes: int = Field(1 << 20, ge=4096, description="Largest message of a live client, in bytes.")
     max_upload_bytes: int = Field(1 << 30, ge=4096, description="Largest file, in bytes.")
     max_jobs: int = Field(CORES, ge=1, description="Files transcribed at once.")
     max_queued_jobs: int = Field(32, ge=0, description="Files that may wait for their turn.")
     object_store: str = Field("", description="URL under which batch jobs may name objects (file:///..., s3://...).")
 
+    stun_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="STUN servers that clients are told of (comma-separated), such as stun:turn.example.org:3478."
+    )
+    turn_urls: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="TURN servers that clients are told of (comma-separated); they need turn_secret."
+    )
+    turn_secret: SecretStr = Field(
+        SecretStr(""), description="Secret shared with the TURN servers (static-auth-secret of coturn)."
+    )
+    turn_ttl: int = Field(43_200, ge=60, le=604_800, description="Seconds for which TURN credentials are good.")
+
     ack_interval: float = Field(0.5, ge=0.01, le=10, description="Seconds between two acknowledgements to a client.")
     send_timeout: float = Field(10.0, ge=0.1, description="Seconds a client may leave a message untaken.")
     shutdown_grace: float = Field(10.0, ge=0, description="Seconds that running streams get to end at shutdown.")
 
-    @field_validator("api_keys", "cors_origins", mode="before")
+    @field_validator("api_keys", "cors_origins", "stun_urls", "turn_urls", "rtc_announce", mode="before")
     @classmethod
     def _lists(cls, value: object) -> object:
         return _split(value)
@@ -93,6 +122,48 @@ class Settings(BaseSettings):
         if url and "://" not in url:
             raise ValueError("object_store must be a URL, such as file:///srv/audio or s3://bucket/prefix")
         return url
+
+    @field_validator("stun_urls", "turn_urls")
+    @classmethod
+    def _ice(cls, urls: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for url in urls:
+            if parse_ice_url(url).relays != (info.field_name == "turn_urls"):
+                raise ValueError(
+                    f"{url!r} belongs into {'stun_urls' if info.field_name == 'turn_urls' else 'turn_urls'}"
+                )
+        return urls
+
+    @field_validator("rtc_announce")
+    @classmethod
+    def _announced(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            try:
+                ipaddress.ip_address(address)
+            except ValueError:
+                raise ValueError(
+                    f"{address!r} in rtc_announce is not an IP address; candidates carry no names"
+                ) from None
+        return addresses
+
+    @field_validator("turn_secret")
+    @classmethod
+    def _turn_secret(cls, secret: SecretStr) -> SecretStr:
+        text = secret.get_secret_value()
+        if text and (len(text) < 16 or not text.isascii() or not text.isprintable() or " " in text):
+            raise ValueError(
+                "turn_secret must be at least 16 characters of ASCII without spaces; "
+                "make one with: openssl rand -hex 32"
+            )
+        return secret
+
+    @model_validator(mode="after")
+    def _relaying(self) -> Self:
+        if self.turn_urls and not self.turn_secret.get_secret_value():
+            raise ValueError(
+                "turn_urls need turn_secret, the static-auth-secret of those TURN servers; "
+                "make one with: openssl rand -hex 32"
+            )
+        return self
 
     @model_validator(mode="after")
     def _listening(self) -> Self:
@@ -116,10 +187,16 @@ class Settings(BaseSettings):
         sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
         return (*sources, TomlConfigSettingsSource(settings_cls)) if file else sources
 
+    @property
+    def media_port(self) -> int:
+        """The UDP port for media; 0 for a free one."""
+        return self.rtc_port if self.port else 0
+
     def masked(self) -> dict[str, Any]:
         """The settings with secrets replaced by asterisks."""
         shown: dict[str, Any] = self.model_dump(mode="json")
         shown["api_keys"] = ["********" for _ in self.api_keys]
+        shown["turn_secret"] = "********" if self.turn_secret.get_secret_value() else ""
         return shown
 
 

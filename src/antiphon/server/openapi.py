@@ -61,6 +61,41 @@ def _operation(summary: str, responses: dict[str, Any], **more: Any) -> dict[str
     return {"summary": summary, "responses": {**responses, "default": _ERROR}, **more}
 
 
+def _whip_paths() -> dict[str, Any]:
+    """WHIP and WHEP, which differ in who speaks."""
+    sdp = {"application/sdp": {"schema": _TEXT}}
+    fragment = {"application/trickle-ice-sdpfrag": {"schema": _TEXT}}
+    room = {"name": "room", "in": "path", "required": True, "schema": _TEXT}
+    resource = {"name": "resource", "in": "path", "required": True, "schema": _TEXT}
+    wishes = [
+        {"name": "userId", "in": "query", "schema": _TEXT},
+        {"name": "role", "in": "query", "schema": _TEXT},
+        {"name": "mode", "in": "query", "schema": {"enum": ["relay", "mix"]}},
+        {"name": "captions", "in": "query", "schema": _TEXT, "description": "BCP 47 tag, or true"},
+    ]
+    match = {"name": "If-Match", "in": "header", "required": True, "schema": _TEXT}
+    paths: dict[str, Any] = {}
+    for kind, what in (("whip", "Publish into a room (RFC 9725)"), ("whep", "Listen to a room (draft-ietf-wish-whep)")):
+        headers = {name: {"schema": _TEXT} for name in ("Location", "ETag", "Link")}
+        answer = {"description": "The answer to the offer", "content": sdp, "headers": headers}
+        paths[f"/{kind}/{{room}}"] = {
+            "post": _operation(
+                what, {"201": answer}, parameters=[room, *wishes], requestBody={"required": True, "content": sdp}
+            )
+        }
+        restarted = {"description": "ICE is restarted", "content": fragment, "headers": {"ETag": {"schema": _TEXT}}}
+        paths[f"/{kind}/{{room}}/{{resource}}"] = {
+            "patch": _operation(
+                "Trickle candidates, or restart ICE",
+                {"200": restarted, "204": {"description": "The candidates are taken"}},
+                parameters=[room, resource, match],
+                requestBody={"required": True, "content": fragment},
+            ),
+            "delete": _operation("Leave", {"200": {"description": "Gone"}}, parameters=[room, resource]),
+        }
+    return paths
+
+
 def openapi() -> dict[str, Any]:
     """The document served at ``/openapi.json``."""
     word = _object({"word": _TEXT, "start": _NUMBER, "end": _NUMBER, "confidence": _NUMBER}, ("word", "start", "end"))
@@ -102,6 +137,54 @@ def openapi() -> dict[str, Any]:
             "retryAfter": {"type": "number", "description": "Seconds"},
         },
         ("message", "code", "retryable"),
+    )
+    ice = _object(
+        {
+            "iceServers": {
+                "type": "array",
+                "items": _object(
+                    {"urls": {"type": "array", "items": _TEXT}, "username": _TEXT, "credential": _TEXT}, ("urls",)
+                ),
+            },
+            "ttl": {"type": "integer", "description": "Seconds for which the credentials are good"},
+            "media": {
+                **_object(
+                    {"host": _TEXT, "port": {"type": "integer"}, "tcp": {"type": "boolean"}}, ("host", "port", "tcp")
+                ),
+                "description": "Where the server itself takes media; absent while WebRTC is off",
+            },
+        },
+        ("iceServers", "ttl"),
+    )
+    participant = _object(
+        {
+            "socketId": _TEXT,
+            "userId": _TEXT,
+            "role": _TEXT,
+            "joinedAt": {"type": "integer", "description": "Milliseconds since the Unix epoch"},
+            "transport": {"enum": ["webrtc", "websocket", "whip", "whep"]},
+            "muted": {"type": "boolean"},
+        },
+        ("socketId", "userId", "role", "joinedAt", "transport", "muted"),
+    )
+    rooms = _object(
+        {
+            "rooms": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "roomId": _TEXT,
+                        "mode": {"enum": ["relay", "mix"]},
+                        "captions": {
+                            "oneOf": [_object({"language_code": _TEXT}, ("language_code",)), {"type": "null"}]
+                        },
+                        "participants": {"type": "array", "items": participant},
+                    },
+                    ("roomId", "mode", "captions", "participants"),
+                ),
+            }
+        },
+        ("rooms",),
     )
     job_answer = _json("The job", _ref("Job"))
     status = _json("Status", _object({"status": _TEXT}))
@@ -145,7 +228,14 @@ def openapi() -> dict[str, Any]:
             "/v1/sessions/{id}/events": {
                 "get": _operation("A session's events, while it runs and after", {"200": _SSE}, parameters=[_ID, _LAST])
             },
+            "/v1/rooms": {"get": _operation("Rooms and who is in them", {"200": _json("The rooms", rooms)})},
+            **_whip_paths(),
             "/v1/engine": {"get": _operation("What this server can hear", {"200": _json("Engine", _object({}))})},
+            "/v1/ice-servers": {
+                "get": _operation(
+                    "STUN and TURN servers, with time-limited credentials", {"200": _json("The servers", ice)}
+                )
+            },
             "/healthz": {"get": _operation("The process is alive", {"200": status})},
             "/readyz": {"get": _operation("The server takes streams", {"200": status, "503": status})},
             "/metrics": {

@@ -57,6 +57,7 @@ class Inflow(ABC):
     Attributes:
         intake: Order and loss, and what has come.
         clock_rate: Units of the stream's timestamps a second.
+        tee: Gets every payload that is heard, in order, as it came; none of a container's.
     """
 
     def __init__(self, options: InflowOptions) -> None:
@@ -72,6 +73,7 @@ class Inflow(ABC):
         self._on_limit = options.on_limit
         self._max_samples = int(limits.max_session_s * audio.sample_rate)
         self._muted = False
+        self.tee: Callable[[bytes], None] | None = None
         self.intake = AudioIntake(
             audio.sample_rate,
             max(1, audio.frame_bytes),
@@ -206,7 +208,7 @@ class SampledInflow(Inflow):
         self._take_chunk = self.intake.take_chunk
 
     def take_packet(self, data: bytes, now: float) -> bool:
-        if self._muted or self._queue.bytes > self._max_backlog or self._session.congested:
+        if self._detours or self._queue.bytes > self._max_backlog or self._session.congested:
             return False
         block = self._take_packet(data, now)
         if block:
@@ -214,7 +216,7 @@ class SampledInflow(Inflow):
         return block is not None
 
     def ingest(self, data: bytes, now: float) -> None:
-        if not (self._muted or self._queue.bytes > self._max_backlog or self._session.congested):
+        if not (self._detours or self._queue.bytes > self._max_backlog or self._session.congested):
             block = self._take_chunk(data, now)
             if block is not None:
                 if block:
@@ -222,6 +224,11 @@ class SampledInflow(Inflow):
                 return
         self.admit(self.duration(data), now)
         self._hear(data)
+
+    @property
+    def _detours(self) -> bool:
+        """Whether there is more to do than to hand blocks on."""
+        return self._muted or self.tee is not None
 
     def duration(self, payload: bytes) -> int:
         frames, odd = divmod(len(payload), self._frame_bytes)
@@ -242,6 +249,8 @@ class SampledInflow(Inflow):
         if self._muted:
             self._skip(round(len(payload) / self._frame_bytes / self.clock_rate * self._engine_rate))
         else:
+            if self.tee is not None:
+                self.tee(payload)
             self._push(payload)
 
     def _miss(self, samples: int) -> None:
@@ -307,6 +316,8 @@ class OpusInflow(Inflow):
         self.intake.charge(ready / self._decoder.clock_rate, now)
 
     def _hear(self, payload: bytes) -> None:
+        if self.tee is not None and not self._muted:
+            self.tee(payload)
         self._decoder.push(payload)
         self._decode()
 

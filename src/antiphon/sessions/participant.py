@@ -45,7 +45,7 @@ class Participant:
         clock: Clock,
         on_end: Callable[[Participant], None],
     ) -> None:
-        self.id = secrets.token_hex(4)
+        self.id = secrets.token_hex(8)
         self.session = session
         self.role = role
         self.format = audio

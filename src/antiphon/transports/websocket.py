@@ -23,12 +23,14 @@ from antiphon.errors import (
 )
 from antiphon.events import Ended
 from antiphon.protocol import audio_stream, rtp
-from antiphon.protocol.audio_stream import BitrateChange, Control, Join, Leave, Mute, Ping
+from antiphon.protocol.audio_stream import BitrateChange, Control, Join, Leave, Mute, Ping, RoomWish
 from antiphon.security.access import Access, bearer_token
 from antiphon.sessions import Participant, SessionManager
 from antiphon.sessions.inflow import Inflow
+from antiphon.sessions.rooms import RoomManager
 from antiphon.telemetry.logs import get_logger
 from antiphon.transports.flow import Acks, AckTimer, Refusals, Sender, Verdict, awaited, closing_after, too_large
+from antiphon.transports.seat import Seat
 
 log = get_logger("websocket")
 
@@ -45,6 +47,7 @@ class AudioStreamDoor:
 
     Args:
         sessions: Where streams live.
+        rooms: Where rooms live.
         access: Origins and keys.
         max_message_bytes: Messages over this are refused with ``too_large``.
         ack_interval: Seconds between two acknowledgements to one client, at least.
@@ -54,12 +57,14 @@ class AudioStreamDoor:
     def __init__(
         self,
         sessions: SessionManager,
+        rooms: RoomManager,
         access: Access,
         max_message_bytes: int,
         ack_interval: float,
         send_timeout: float,
     ) -> None:
         self.sessions = sessions
+        self.rooms = rooms
         self.access = access
         self.max_message_bytes = max_message_bytes
         self.ack_timer = AckTimer(ack_interval)
@@ -117,9 +122,10 @@ class _Connection:
         self._door = door
         self._request = request
         self._websocket = websocket
-        self._sender: Sender[str] = Sender(websocket.send_str, self._abort, door.send_timeout)
+        self._sender: Sender[str | bytes] = Sender(self._send, self._abort, door.send_timeout)
         self._participant: Participant | None = None
         self._rtp = False
+        self._seat: Seat | None = None
         self._reader: asyncio.Task[None] | None = None
         self._refusals = Refusals()
         self._oversize = Refusals(tell_interval=0.0, patience=2)
@@ -159,9 +165,9 @@ class _Connection:
             self._pinged = True
             self._in_background(self._websocket.ping())
 
-    def offer(self, message: dict[str, Any]) -> None:
-        """Send a message if the client keeps up."""
-        self._sender.offer(orjson.dumps(message).decode())
+    def offer(self, message: dict[str, Any]) -> bool:
+        """Send a message if the client keeps up; False where it does not."""
+        return self._sender.offer(orjson.dumps(message).decode())
 
     def error(self, error: AntiphonError) -> None:
         """Tell the client of an error."""
@@ -220,6 +226,8 @@ class _Connection:
         participant.attach(self._replaced)
         self._participant = participant
         self._rtp = join.rtp
+        if join.room is not None:
+            await self._sit_down(participant, join, join.room)
         wire = audio_stream.format_to_wire
         self.offer(
             {
@@ -231,9 +239,30 @@ class _Connection:
                 "lastEventId": after,
                 "format": wire(participant.format),
                 "reply": wire(join.reply) if join.reply else None,
+                **({"roomId": join.room.room_id} if join.room else {}),
             }
         )
+        if self._seat is not None:
+            self._seat.open()
         self._reader = asyncio.create_task(self._follow(participant, after), name=f"reader {participant.id}")
+
+    async def _sit_down(self, participant: Participant, join: Join, wish: RoomWish) -> None:
+        seat = Seat(self._door.rooms, participant, self.offer, self._sender.put)
+        try:
+            seat.take(join, wish)
+        except AntiphonError:
+            self._participant = None
+            participant.detach(self._replaced)
+            if join.resume is None:
+                # the client will join again with something else
+                await participant.finish("failed")
+            raise
+        self._seat = seat
+
+    def _stand_up(self) -> None:
+        seat, self._seat = self._seat, None
+        if seat is not None:
+            seat.leave()
 
     async def _receive(self) -> None:
         receive = self._websocket.receive
@@ -332,7 +361,11 @@ class _Connection:
         elif isinstance(control, Mute):
             if participant is not None:
                 participant.inflow.muted = control.muted
+                if self._seat is not None:
+                    self._seat.mute(control.muted)
         elif isinstance(control, BitrateChange):
+            if self._seat is not None:
+                self._seat.set_bitrate(control.bitrate)
             log.debug("bitrate changed by client", bitrate=control.bitrate)
 
     async def _leave(self, participant: Participant) -> None:
@@ -361,6 +394,7 @@ class _Connection:
 
     async def _close(self) -> None:
         self._acks.close()
+        self._stand_up()
         if self._reader is not None and not self._reader.done():
             self._reader.cancel()
             await asyncio.wait([self._reader])
@@ -375,6 +409,7 @@ class _Connection:
     def _replaced(self) -> None:
         """Another connection took the stream over."""
         self._participant = None
+        self._stand_up()
         self._hang_up = "replaced"
         if self._reader is not None:
             self._reader.cancel()
@@ -432,6 +467,12 @@ class _Connection:
 
     def _send_ack(self, seq: int) -> None:
         self._sender.offer(f'{{"type":"ack","seq":{seq}}}')
+
+    async def _send(self, message: str | bytes) -> None:
+        if isinstance(message, str):
+            await self._websocket.send_str(message)
+        else:
+            await self._websocket.send_bytes(message)
 
     def _abort(self) -> None:
         """The client does not read."""

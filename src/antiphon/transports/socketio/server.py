@@ -11,7 +11,7 @@ import asyncio
 import json
 import logging
 from binascii import a2b_base64
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import engineio.packet
@@ -112,6 +112,9 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
         self._audio_prefixes: tuple[str, ...] = ()
         self._usual: list[tuple[str, Callable[[str, Any], None]]] = []
         self._work: set[asyncio.Future[None]] = set()
+        self._gone: list[Callable[[str, str], Awaitable[None]]] = []
+        self.on("disconnect", self._disconnected)
+        self.on("*", self._unknown)
         self.eio._async = {**self.eio._async, "websocket": self._websocket}
         self.eio.create_queue = _PacketQueue
 
@@ -128,6 +131,21 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
             handler(sid, data)
 
         self.on(event, long_way)
+
+    def on_disconnect(self, handler: Callable[[str, str], Awaitable[None]]) -> None:
+        """Call ``handler(sid, reason)`` when a client is gone, besides those that were given before."""
+        self._gone.append(handler)
+
+    async def _disconnected(self, sid: str, reason: str) -> None:
+        for handler in self._gone:
+            await handler(sid, reason)
+
+    async def _unknown(self, event: str, sid: str, *_: Any) -> None:
+        known = sorted(name for name in self.handlers["/"] if name not in ("connect", "disconnect", "*"))
+        self.error_soon(
+            sid,
+            BadMessage(f"event {event[:40]!r} is not known here; known are {', '.join(known[:-1])} and {known[-1]}"),
+        )
 
     def emit_soon(self, sid: str, event: str, data: Any) -> bool:
         """Queue an event without waiting; False where the client is gone or its queue is full."""
@@ -164,6 +182,10 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
                     await self.eio.disconnect(eio_sid)
         except TimeoutError:
             self._abort(eio_sid)
+
+    def hang_up_soon(self, sid: str) -> None:
+        """As :meth:`hang_up`, without waiting for it."""
+        self._later(self.hang_up(sid))
 
     async def hang_up_all(self, timeout: float) -> None:
         """End all connections."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from antiphon.errors import AntiphonError, BadMessage, Conflict, DurationLimit, RateLimited, Unauthorized
+from antiphon.errors import AntiphonError, Conflict, DurationLimit, RateLimited, Unauthorized
 from antiphon.events import Ended, Failed, Transcript
 from antiphon.protocol.fields import json_type
 from antiphon.protocol.transcription import StartTranscription, parse_chunk, parse_start, result_to_wire
@@ -42,11 +42,10 @@ class TranscriptionDoor:
         self.send_timeout = send_timeout
         self._clients: dict[str, _Client] = {}
         sio.on("connect", self._connect)
-        sio.on("disconnect", self._disconnect)
+        sio.on_disconnect(self._disconnect)
         sio.on("start_transcription", self._start)
         sio.on("stop_transcription", self._stop)
         sio.on_audio("audio_chunk", self._chunk, field="chunk")
-        sio.on("*", self._unknown)
 
     @property
     def connections(self) -> int:
@@ -75,7 +74,7 @@ class TranscriptionDoor:
         self._clients[sid] = _Client(self, sid)
         self.sio.emit_soon(sid, "connected", {"status": "Connected to Antiphon; send start_transcription"})
 
-    async def _disconnect(self, sid: str, *_: Any) -> None:
+    async def _disconnect(self, sid: str, _: str) -> None:
         client = self._clients.pop(sid, None)
         if client is not None:
             await client.gone()
@@ -99,15 +98,6 @@ class TranscriptionDoor:
         client = self._clients.get(sid)
         if client is not None:
             client.chunk(data)
-
-    async def _unknown(self, event: str, sid: str, *_: Any) -> None:
-        self.sio.error_soon(
-            sid,
-            BadMessage(
-                f"event {event[:40]!r} is not known here; known are start_transcription, audio_chunk "
-                "and stop_transcription"
-            ),
-        )
 
 
 class _Client:
