@@ -15,6 +15,7 @@ export class CaptionsView {
   #lines;
   #partials;
   #latest;
+  #head;
   /** @type {Map<string, HTMLLIElement>} */
   #shown = new Map();
   #following = true;
@@ -25,8 +26,10 @@ export class CaptionsView {
    * @param {HTMLOListElement} elements.lines
    * @param {HTMLOListElement} elements.partials
    * @param {HTMLButtonElement} elements.latest Brings a reader who went back to the newest words.
+   * @param {(line: Line | null) => HTMLElement} [head] What stands beside the words; the time by default.
    */
-  constructor({ scroll, lines, partials, latest }) {
+  constructor({ scroll, lines, partials, latest }, head = timeOf) {
+    this.#head = head;
     this.#scroll = scroll;
     this.#lines = lines;
     this.#partials = partials;
@@ -62,7 +65,7 @@ export class CaptionsView {
     if (lines.length === this.#shown.size) return;
     lines.forEach((line, i) => {
       if (this.#shown.has(line.key)) return;
-      const item = lineItem(line);
+      const item = this.#item(line);
       this.#shown.set(line.key, item);
       this.#lines.insertBefore(item, this.#lines.children[i] ?? null);
     });
@@ -74,14 +77,23 @@ export class CaptionsView {
    */
   #showPartials(partials, waiting) {
     const spoken = partials.filter((line) => line.text !== "");
-    const items = spoken.map((line) => lineItem(line));
+    const items = spoken.map((line) => this.#item(line));
     if (items.length === 0 && waiting !== "") {
       const item = document.createElement("li");
       item.className = "waiting";
-      item.append(document.createElement("time"), textOf(waiting));
+      item.append(this.#head(null), textOf(waiting));
       items.push(item);
     }
     this.#partials.replaceChildren(...items);
+  }
+
+  /** @param {Line} line */
+  #item(line) {
+    const item = document.createElement("li");
+    const words = textOf(line.text);
+    if (line.language !== "") words.lang = line.language;
+    item.append(this.#head(line), words);
+    return item;
   }
 
   #follow() {
@@ -97,14 +109,11 @@ function textOf(text) {
   return span;
 }
 
-/** @param {Line} line */
-function lineItem(line) {
-  const item = document.createElement("li");
+/** @param {Line | null} line */
+function timeOf(line) {
   const time = document.createElement("time");
+  if (line === null) return time;
   time.textContent = clockTime(line.start);
   time.dateTime = `PT${line.start}S`;
-  const words = textOf(line.text);
-  if (line.language !== "") words.lang = line.language;
-  item.append(time, words);
-  return item;
+  return time;
 }

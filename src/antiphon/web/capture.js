@@ -2,6 +2,7 @@
  * Sound from a microphone or a shared tab, as frames of 20 ms.
  */
 
+import { refusalCode } from "./sdk/microphone.js";
 import { FRAME_SAMPLES, SAMPLE_RATE } from "./stream.js";
 
 const FINISH_DEADLINE_MS = 500;
@@ -164,24 +165,10 @@ async function shareTab() {
   return media;
 }
 
-/**
- * Media Capture and Streams, section 10.2.
- *
- * @param {unknown} error
- */
+/** @param {unknown} error Of the browser. */
 function refusal(error) {
-  const { name, message } = error instanceof Error ? error : new Error(String(error));
-  /** @type {Record<string, CaptureProblem>} */
-  const codes = {
-    NotAllowedError: /dismissed/i.test(message) ? "dismissed" : "denied",
-    SecurityError: "denied",
-    NotFoundError: "no_device",
-    OverconstrainedError: "device_missing",
-    NotReadableError: "device_busy",
-    AbortError: "device_busy",
-    InvalidStateError: "capture_failed",
-  };
-  return new CaptureError(codes[name] ?? "capture_failed", `${name}: ${message}`);
+  const said = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return new CaptureError(refusalCode(error), said);
 }
 
 /**

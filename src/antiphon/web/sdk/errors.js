@@ -1,0 +1,148 @@
+/**
+ * What can go wrong between a microphone and a room, in words that somebody can act on.
+ */
+
+import { readError } from "../wire.js";
+
+/** @typedef {import("./microphone.js").MicrophoneProblem} MicrophoneProblem */
+
+/** @type {Readonly<Record<string, {message: string, action: string}>>} */
+const KNOWN = {
+  // The microphone
+  insecure: {
+    message: "This address is not secure enough for a microphone",
+    action: "Browsers hand out sound only on https:// or on this very computer (localhost). Open the page that way.",
+  },
+  no_capture: {
+    message: "This browser cannot capture sound",
+    action: "Use a current Chrome, Edge, Firefox or Safari.",
+  },
+  denied: {
+    message: "The browser was not allowed to listen",
+    action:
+      "Click the icon beside the address, allow the microphone for this page, and try again. If it is allowed there, look in the system’s privacy settings.",
+  },
+  dismissed: {
+    message: "The question for the microphone was closed without an answer",
+    action: "Try again and allow the microphone.",
+  },
+  no_device: {
+    message: "No microphone was found",
+    action: "Plug one in or switch it on, then try again.",
+  },
+  device_missing: {
+    message: "The chosen microphone is not there any more",
+    action: "Choose another, then try again.",
+  },
+  device_busy: {
+    message: "The microphone could not be opened",
+    action: "Another program may be using it. Close that one, then try again.",
+  },
+  capture_failed: {
+    message: "The sound could not be captured",
+    action: "Try again; if it fails again, choose another microphone.",
+  },
+  device_gone: {
+    message: "The microphone was disconnected",
+    action: "Plug it in again or choose another. Until then nobody hears you.",
+  },
+
+  // The connection
+  no_webrtc: {
+    message: "This browser has no WebRTC, or it is switched off",
+    action: "Use a current Chrome, Edge, Firefox or Safari, and look whether an extension blocks WebRTC.",
+  },
+  unreachable: {
+    message: "The server could not be reached",
+    action: "Check that it runs and that this device is on its network, then try again.",
+  },
+  no_answer: {
+    message: "The other side did not answer",
+    action: "It is tried again by itself.",
+  },
+  connection_failed: {
+    message: "No sound can get through between here and the other side",
+    action: "A firewall may be in the way. “Check my connection” tells which ways are open.",
+  },
+  bad_description: {
+    message: "The other side sent a description that this browser cannot use",
+    action: "Reload the page; one of the two may be out of date.",
+  },
+  media_unavailable: {
+    message: "This server carries no sound between browsers",
+    action: "Whoever runs it can switch that on; until then, choose the direct way.",
+  },
+  no_captions: {
+    message: "What you say is not being written down",
+    action: "The server has no place for it now, and tries again by itself.",
+  },
+  closed_by_server: {
+    message: "The server ended the connection",
+    action: "Join again.",
+  },
+
+  // The order of calls
+  not_initialized: {
+    message: "This manager is not initialised",
+    action: "Call initialize() and wait for it first.",
+  },
+  not_joined: {
+    message: "This manager is in no room",
+    action: "Call join() and wait for it first.",
+  },
+  already_initialized: {
+    message: "This manager was initialised before",
+    action: "Call initialize() once, or close() and make another.",
+  },
+  already_joined: {
+    message: "This manager is in a room",
+    action: "Call leave() first.",
+  },
+  no_peer: {
+    message: "There is no connection to that participant",
+    action: "Wait for peer-joined, or use one of the ids in participants.",
+  },
+  closed: {
+    message: "This manager was closed",
+    action: "Make another.",
+  },
+};
+
+/** An error with what to do about it. */
+export class RtcError extends Error {
+  /**
+   * @param {string} code Of the wire contract, or of this SDK.
+   * @param {object} [more]
+   * @param {string} [more.message] What happened, where the code alone does not say it.
+   * @param {string} [more.action] What to do about it.
+   * @param {string} [more.detail] What the browser said.
+   * @param {boolean} [more.retryable]
+   * @param {number | null} [more.retryAfter] Seconds.
+   */
+  constructor(code, { message, action, detail = "", retryable = false, retryAfter = null } = {}) {
+    super(message ?? KNOWN[code]?.message ?? code);
+    this.name = "RtcError";
+    this.code = code;
+    this.action = action ?? KNOWN[code]?.action ?? "";
+    this.detail = detail;
+    this.retryable = retryable;
+    this.retryAfter = retryAfter;
+  }
+
+  /**
+   * @param {unknown} wire The error shape of the server.
+   */
+  static fromWire(wire) {
+    const { code, message, retryable, retryAfter } = readError(wire);
+    return new RtcError(code, { message, retryable, retryAfter });
+  }
+
+  /**
+   * @param {string} code
+   * @param {unknown} cause What was thrown.
+   */
+  static because(code, cause) {
+    if (cause instanceof RtcError) return cause;
+    return new RtcError(code, { detail: cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause) });
+  }
+}
