@@ -36,6 +36,7 @@ addEventListener("DOMContentLoaded", () => {
   window.seen = { partials: [], states: [], levels: [] };
   const look = (id, note) => {
     const node = document.getElementById(id);
+    if (node === null) return; // another page has no such thing
     new MutationObserver(() => note(node)).observe(node, {
       childList: true, subtree: true, characterData: true, attributes: true
     });

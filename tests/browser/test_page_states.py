@@ -205,7 +205,8 @@ async def test_everything_can_be_done_with_the_keyboard_alone_and_the_focus_show
         await keys.press("Tab")
         stops.append(await focused(page))
         assert len(stops) < 20, stops
-    assert [stop["id"] for stop in stops] == ["Skip to the captions", "microphone", "device", "language", "toggle"]
+    before = ["Skip to the captions", "Captions", "Rooms"]
+    assert [stop["id"] for stop in stops] == [*before, "microphone", "device", "language", "toggle"]
     assert {stop["visible"] for stop in stops} == {"true"}
 
     await keys.press("Enter")

@@ -174,6 +174,7 @@ class Stream(Inbox):
     def __init__(self, websocket: aiohttp.ClientWebSocketResponse) -> None:
         super().__init__()
         self.websocket = websocket
+        self.on_audio: Callable[[bytes], object] = lambda _: None
         self._reader = asyncio.create_task(self._read())
 
     @property
@@ -219,6 +220,8 @@ class Stream(Inbox):
             if message.type is aiohttp.WSMsgType.TEXT:
                 told = json.loads(message.data)
                 self.put(told["type"], told)
+            elif message.type is aiohttp.WSMsgType.BINARY:
+                self.on_audio(message.data)
         self.close()
 
 

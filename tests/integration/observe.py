@@ -60,6 +60,13 @@ async def metrics(url: str) -> dict[str, float]:
     return {name: float(value) for name, value in pairs}
 
 
+async def media_port(url: str) -> int:
+    """The UDP port that a server takes media on."""
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/v1/ice-servers") as response:
+        port: int = (await response.json())["media"]["port"]
+    return port
+
+
 async def eventually(check: Callable[[], Any], deadline: float = DEADLINE) -> None:
     """Poll until `check` (which may be a coroutine function) is true."""
     async with asyncio.timeout(deadline):

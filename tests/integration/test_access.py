@@ -55,6 +55,7 @@ async def doors(url: str, origin: str) -> dict[str, bool]:
                 found[name] = False
         for name, method, path in (
             ("engine", "GET", "/v1/engine"),
+            ("ice servers", "GET", "/v1/ice-servers"),
             ("transcribe", "POST", "/v1/transcribe"),
             ("metrics", "GET", "/metrics"),
             ("preflight", "OPTIONS", "/v1/transcriptions"),
@@ -71,7 +72,7 @@ async def doors(url: str, origin: str) -> dict[str, bool]:
     return found
 
 
-ALL = {"polling", "socket.io", "audio-stream", "engine", "transcribe", "metrics", "preflight"}
+ALL = {"polling", "socket.io", "audio-stream", "engine", "ice servers", "transcribe", "metrics", "preflight"}
 
 
 def open_doors(found: dict[str, bool]) -> set[str]:
@@ -114,6 +115,17 @@ async def test_other_origins_than_the_allowed_are_not(friendly: ServerProcess, o
     assert open_doors(await doors(friendly.url, origin)) == set()
 
 
+@pytest.mark.parametrize(("origin", "allowed"), [(FRIEND, True), ("https://evil.example", False)])
+async def test_the_sdk_is_for_pages_of_allowed_origins(friendly: ServerProcess, origin: str, allowed: bool) -> None:
+    async with (
+        aiohttp.ClientSession(headers={"Origin": origin}) as session,
+        session.get(f"{friendly.url}/static/sdk/webrtc-manager.js") as response,
+    ):
+        assert response.status == 200
+        assert response.content_type.endswith("/javascript")
+        assert response.headers.get("Access-Control-Allow-Origin") == (origin if allowed else None)
+
+
 async def test_every_origin_may_be_allowed() -> None:
     with start_server(*SCRIPTED, "--cors-origins", "*") as server:
         assert open_doors(await doors(server.url, "https://anybody.example")) == ALL
@@ -132,6 +144,7 @@ WRONG: list[dict[str, str]] = [
 ]
 HTTP = [
     ("GET", "/v1/engine"),
+    ("GET", "/v1/ice-servers"),
     ("POST", "/v1/transcribe"),
     ("POST", "/v1/transcriptions"),
     ("GET", "/v1/transcriptions/x"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -330,3 +331,18 @@ def test_a_port_in_use_is_told(server: ServerProcess) -> None:
     ran = antiphon("serve", "--port", str(server.port))
     assert ran.code == 1
     assert "choose another with --port" in ran.err
+
+
+def test_a_media_port_in_use_is_told() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        ran = antiphon("serve", "--port", str(_free_port()), "--rtc-port", str(taken.getsockname()[1]))
+    assert ran.code == 1
+    assert "choose another port with --rtc-port" in ran.err
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port

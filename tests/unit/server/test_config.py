@@ -55,7 +55,9 @@ def test_loopback_needs_neither(host: str) -> None:
 
 
 def test_secrets_are_masked_wherever_settings_are_shown() -> None:
-    settings = load_settings(api_keys="0123456789abcdef,fedcba9876543210")
+    settings = load_settings(api_keys="0123456789abcdef,fedcba9876543210", turn_secret="0123456789abcdef")
+    assert settings.masked()["turn_secret"] == "********"
+    assert load_settings().masked()["turn_secret"] == ""
     assert len(settings.api_keys) == 2
     assert settings.masked()["api_keys"] == ["********", "********"]
     assert "0123456789abcdef" not in f"{settings!r}{settings.masked()}"
@@ -68,6 +70,13 @@ def test_secrets_are_masked_wherever_settings_are_shown() -> None:
         ("port", 70_000, "less than or equal to 65535"),
         ("object_store", "/srv/audio", "must be a URL"),
         ("max_streams", 0, "greater than or equal to 1"),
+        ("stun_urls", "turn.example.org", "write it like"),
+        ("stun_urls", "turn:turn.example.org", "belongs into turn_urls"),
+        ("turn_urls", "stun:turn.example.org", "belongs into stun_urls"),
+        ("turn_urls", "turn:turn.example.org", "need turn_secret"),
+        ("turn_secret", "short", "at least 16 characters"),
+        ("turn_secret", "sixteen characters and spaces", "without spaces"),
+        ("turn_ttl", 59, "greater than or equal to 60"),
     ],
 )
 def test_wrong_values_say_what_is_right(flag: str, value: object, message: str) -> None:
@@ -79,3 +88,27 @@ def test_every_setting_is_described() -> None:
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert field.description.endswith("."), name
+
+
+def test_no_ice_server_is_named_unless_it_is_set() -> None:
+    settings = load_settings()
+    assert (settings.stun_urls, settings.turn_urls) == ((), ())
+
+
+def test_ice_servers_come_as_a_list_with_commas() -> None:
+    urls = "turn:turn.example.org:3478?transport=udp,turns:turn.example.org:5349?transport=tcp"
+    settings = load_settings(turn_urls=urls, turn_secret="0123456789abcdef", stun_urls="stun:turn.example.org")
+    assert settings.turn_urls == tuple(urls.split(","))
+    assert settings.stun_urls == ("stun:turn.example.org",)
+
+
+def test_media_take_a_free_port_where_http_does() -> None:
+    assert load_settings().media_port == 8189
+    assert load_settings(port=0).media_port == 0
+    assert load_settings(rtc_port=9000).media_port == 9000
+
+
+def test_candidates_carry_addresses_and_no_names() -> None:
+    assert load_settings(rtc_announce="192.0.2.1, 2001:db8::1").rtc_announce == ("192.0.2.1", "2001:db8::1")
+    with pytest.raises(ValidationError, match="is not an IP address"):
+        load_settings(rtc_announce="voice.example.org")
