@@ -179,10 +179,10 @@ def contenders(stack: ExitStack, said: Voices, plan: Plan, cores: Cores) -> list
             continue
         janus = stack.enter_context(audiobridge.started(cores.server))
 
-        def bridge(janus: audiobridge.Janus = janus, settings: audiobridge.Settings = settings) -> Sample:
+        def bridge(janus: audiobridge.Bridge = janus, settings: audiobridge.Settings = settings) -> Sample:
             load = Load(said, levels=True)
             try:
-                with janus.room(plan.participants, settings, load.port) as addresses:
+                with janus.room([("127.0.0.1", load.port)] * plan.participants, settings) as addresses:
                     return loaded(janus.tree, load, [addresses], plan, cores.load)
             finally:
                 load.close()
