@@ -13,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 import annotated_types
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from antiphon.server import config
@@ -43,7 +44,7 @@ def defaults(cores: int) -> dict[str, Any]:
 
 def shown(value: object) -> str:
     """A default as people write it."""
-    if value in ("", ()):
+    if value in ("", (), SecretStr("")):
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
@@ -61,7 +62,9 @@ def taken(field: FieldInfo) -> str:
         return "list of texts"
     low = next((f"{rule.ge}" for rule in field.metadata if isinstance(rule, annotated_types.Ge)), "")
     high = next((f"{rule.le}" for rule in field.metadata if isinstance(rule, annotated_types.Le)), "")
-    name = {bool: "true or false", int: "whole number", float: "number", str: "text"}[typing.cast(type, kind)]
+    name = {bool: "true or false", int: "whole number", float: "number", str: "text", SecretStr: "text"}[
+        typing.cast(type, kind)
+    ]
     span = f"{low} to {high}" if low and high else f"from {low}" if low else ""
     return f"{name} {span}".strip()
 

@@ -7,6 +7,7 @@ install for it.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from scripts.environment import ROOT
 from scripts.parts import BIN, Job
 
 JS = ROOT / "tests" / "js"
-NEEDED_BY = {"chromium": "browser tests"}
+NEEDED_BY = {"chromium": "browser tests", "coturn": "tests with a real TURN server"}
 FUZZ_SECONDS = 4
 """For each target: enough to show that all of them build and run. `make fuzz` is for finding something."""
 MARKERS = {"chromium": "browser"}
@@ -59,13 +60,15 @@ def main() -> int:
             environment=rust.environment(),
         )
         if shutil.which("c++"):
-            fuzz: list[str | Path] = [BIN / "python", "-m", "scripts.fuzz", "--seconds", str(FUZZ_SECONDS)]
+            fuzz: list[str | Path] = [BIN / "python", "-m", "scripts.fuzz", "--core", "--seconds", str(FUZZ_SECONDS)]
             job.run("Fuzzing, a short run", fuzz, environment=rust.environment())
         else:
             job.skip("Fuzzing, a short run", f"no C++ compiler; install one with: {system.how_to_get('g++')}")
 
+    # Files are the unit, so that what a file shares is started once.
+    workers = [] if pytest_arguments else ["-n", str(max(2, os.cpu_count() or 1)), "--dist", "loadfile"]
     markers = ["-m", " and ".join(f"not {marker}" for marker in left_out)] if left_out else []
-    job.run("Python tests", [BIN / "python", "-m", "pytest", *markers, *pytest_arguments])
+    job.run("Python tests", [BIN / "python", "-m", "pytest", *workers, *markers, *pytest_arguments])
     return job.finish()
 
 
