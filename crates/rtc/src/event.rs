@@ -126,9 +126,9 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether it may go where too many wait: there will be another of the kind.
+    /// Whether it may go where too many wait: there will be another of the kind, or its sender knows that it may be lost.
     fn is_media(&self) -> bool {
-        matches!(self, Self::Tap { .. } | Self::Audio { .. })
+        matches!(self, Self::Tap { .. } | Self::Audio { .. } | Self::Message { .. })
     }
 }
 

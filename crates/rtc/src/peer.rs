@@ -28,6 +28,10 @@ const MOST_STREAMS: usize = 16;
 /// Packets a second that a peer may send for long, and at once: Opus has frames of 2.5 ms (RFC 6716), and there are RTCP and STUN.
 const RATE: f64 = 600.0;
 const BURST: f64 = 400.0;
+/// Longest message that is taken from a peer.
+const LONGEST_MESSAGE: usize = 16 << 10;
+/// Credentials of earlier ICE restarts whose checks are still known; the oldest are forgotten.
+const MOST_CREDENTIALS: usize = 4;
 /// Bytes that may wait for a peer that doesn't take its messages.
 const LONGEST_CHANNEL: usize = 64 << 10;
 /// Turns of the session in a row; more would be a fault in it.
@@ -40,6 +44,13 @@ pub(crate) struct Datagram {
     pub(crate) protocol: Protocol,
     pub(crate) to: SocketAddr,
     pub(crate) contents: str0m::net::DatagramSend,
+}
+
+/// Where a peer's packets come from. UDP and TCP have ports of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Path {
+    pub(crate) tcp: bool,
+    pub(crate) address: SocketAddr,
 }
 
 /// What a turn of a peer brought.
@@ -91,7 +102,7 @@ pub(crate) struct Peer {
     pub(crate) wake: Option<Instant>,
     /// When that is due in the owner's heap.
     pub(crate) scheduled: Option<Instant>,
-    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) paths: Vec<Path>,
     pub(crate) credentials: Vec<String>,
     pub(crate) connected: bool,
     pub(crate) quiet: bool,
@@ -137,7 +148,7 @@ impl Peer {
             opus: None,
             wake: None,
             scheduled: None,
-            addresses: Vec::new(),
+            paths: Vec::new(),
             credentials: Vec::new(),
             connected: false,
             quiet: false,
@@ -176,6 +187,12 @@ impl Peer {
             self.credentials.push(credentials);
         }
         Ok(answer)
+    }
+
+    /// Credentials that are too old to be known any longer.
+    pub(crate) fn outdated(&mut self) -> Vec<String> {
+        let over = self.credentials.len().saturating_sub(MOST_CREDENTIALS);
+        self.credentials.drain(..over).collect()
     }
 
     /// Looks up what was negotiated.
@@ -269,6 +286,10 @@ impl Peer {
                 turn.channel = true;
             }
             RtcEvent::ChannelData(data) if Some(data.id) == self.channel => {
+                if data.data.len() > LONGEST_MESSAGE {
+                    self.stats.flooded += 1;
+                    return;
+                }
                 turn.messages.push(String::from_utf8_lossy(&data.data).into_owned());
             }
             RtcEvent::ChannelClose(id) if Some(id) == self.channel => self.channel = None,

@@ -13,7 +13,7 @@ pub struct MemberStats {
     pub packets_sent: u64,
     /// Their bytes, without headers.
     pub bytes_sent: u64,
-    /// Packets dropped because more came than a microphone can send.
+    /// Packets dropped because more came than a microphone can send, and messages because they were too long.
     pub flooded: u64,
     /// Messages for the `metadata` channel that were dropped.
     pub messages_dropped: u64,

@@ -23,9 +23,7 @@ fn server() -> Server {
 /// The engine still lets two in who then hear each other.
 fn assert_well(server: &mut Server) {
     let room = server.room(RoomMode::Relay);
-    let (mut ann, mut bob) = (Client::new(0), Client::new(0));
-    server.join(room, &mut ann);
-    server.join(room, &mut bob);
+    let (mut ann, mut bob) = server.pair(room);
     server.until(&mut [&mut ann, &mut bob], "heard", |_, clients| {
         clients[0].speak(&PACKET, 20);
         clients[1].packets.len() > 2
@@ -150,9 +148,7 @@ fn somebody_with_another_certificate_is_let_go() {
 fn packets_sent_again_are_heard_once() {
     let mut server = server();
     let room = server.room(RoomMode::Relay);
-    let (mut ann, mut bob) = (Client::new(0), Client::new(0));
-    server.join(room, &mut ann);
-    server.join(room, &mut bob);
+    let (mut ann, mut bob) = server.pair(room);
     server.pass(&mut [&mut ann, &mut bob], Duration::from_millis(60));
     ann.sent.clear();
     for _ in 0..20 {
@@ -280,4 +276,32 @@ fn a_thousand_joins_at_once_are_all_answered() {
     server.until(&mut [], "all answered", |events, _| answered(events) == 1000);
     ids.into_iter().for_each(|id| server.engine.leave(id).unwrap());
     assert_well(&mut server);
+}
+
+#[test]
+fn a_message_that_is_too_long_is_dropped_and_counted() {
+    let mut server = server();
+    let room = server.room(RoomMode::Relay);
+    let mut ann = Client::new(0);
+    server.join(room, &mut ann);
+    ann.say(&"x".repeat(20_000));
+    ann.say("short");
+    let id = ann.id;
+    let short = Event::Message { id, text: "short".into() };
+    server.until(&mut [&mut ann], "the short one", |events, _| events.contains(&short));
+    assert_eq!(server.events.iter().filter(|event| matches!(event, Event::Message { .. })).count(), 1);
+    server.engine.stats(id).unwrap();
+    server.until(&mut [&mut ann], "counted", |events, _| {
+        events.iter().any(|event| matches!(event, Event::Stats { stats, .. } if stats.flooded == 1))
+    });
+}
+
+#[test]
+fn whoever_leaves_at_once_leaves_no_connection_behind() {
+    let mut server = server();
+    let room = server.room(RoomMode::Relay);
+    let mut ann = Client::over_tcp(&server.engine, 0);
+    server.join(room, &mut ann);
+    server.engine.leave(ann.id).unwrap();
+    server.until(&mut [], "closed", |_, _| ann.hung_up());
 }

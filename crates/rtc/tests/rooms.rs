@@ -62,9 +62,7 @@ fn decoded<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Vec<f32> {
 fn a_relay_forwards_packets_untouched() {
     let mut server = server();
     let room = server.room(RoomMode::Relay);
-    let (mut ann, mut bob) = (Client::new(0), Client::new(0));
-    server.join(room, &mut ann);
-    server.join(room, &mut bob);
+    let (mut ann, mut bob) = server.pair(room);
     let slots = Event::Slots { id: bob.id, slots: vec![(bob.mids[0].to_string(), Some(ann.id))] };
     server.until(&mut [&mut ann, &mut bob], "a stream for Ann", |events, _| events.contains(&slots));
     let said = tone(440.0, 40);
@@ -144,9 +142,7 @@ fn in_a_mix_everybody_hears_the_others() {
 fn whoever_is_muted_is_not_heard() {
     let mut server = server();
     let room = server.room(RoomMode::Relay);
-    let (mut ann, mut bob) = (Client::new(0), Client::new(0));
-    server.join(room, &mut ann);
-    server.join(room, &mut bob);
+    let (mut ann, mut bob) = server.pair(room);
     server.pass(&mut [&mut ann, &mut bob], Duration::from_millis(60));
     server.engine.mute(ann.id, true).unwrap();
     server.pass(&mut [&mut ann, &mut bob], Duration::from_millis(60));
@@ -165,9 +161,7 @@ fn whoever_is_muted_is_not_heard() {
 fn redundant_audio_goes_on_as_it_is_and_fills_gaps_where_it_is_decoded() {
     let mut server = server();
     let room = server.room(RoomMode::Relay);
-    let (mut ann, mut bob) = (Client::new(0), Client::new(0));
-    server.join(room, &mut ann);
-    server.join(room, &mut bob);
+    let (mut ann, mut bob) = server.pair(room);
     server.engine.tap(ann.id, 16_000).unwrap();
     server.pass(&mut [&mut ann, &mut bob], Duration::from_millis(60));
     let said = tone(440.0, 60);
@@ -291,9 +285,7 @@ fn messages_go_both_ways() {
 fn a_client_goes_on_from_another_address() {
     let mut server = server();
     let room = server.room(RoomMode::Relay);
-    let (mut ann, mut bob) = (Client::new(0), Client::new(0));
-    server.join(room, &mut ann);
-    server.join(room, &mut bob);
+    let (mut ann, mut bob) = server.pair(room);
     server.pass(&mut [&mut ann, &mut bob], Duration::from_millis(60));
     let offer = ann.restart();
     server.engine.offer(ann.id, offer).unwrap();
@@ -332,4 +324,34 @@ fn options_out_of_range_are_refused_at_once() {
     ] {
         assert!(server.engine.open_room(options.clone()).is_err(), "{options:?}");
     }
+}
+
+#[test]
+fn a_speaker_without_webrtc_is_told_by_loudness() {
+    let mut server = server();
+    let room = server.room(RoomMode::Mix);
+    let input = LocalInput::Pcm { sample_rate: 16_000, channels: 1 };
+    let (still, loud) = [(); 2].map(|()| server.engine.join_local(room, Some(input), None).unwrap()).into();
+    for turn in 0..25 {
+        let faint: Vec<u8> = (0..320).flat_map(|n| ((n + turn) as i16 % 3).to_le_bytes()).collect();
+        let voice: Vec<u8> = (0..320_i16).flat_map(|n| ((n % 40 - 20) * 400).to_le_bytes()).collect();
+        server.engine.push(still, faint).unwrap();
+        server.engine.push(loud, voice).unwrap();
+        server.pass(&mut [], Duration::from_millis(20));
+    }
+    assert!(server.events.contains(&Event::Speaking { id: loud, active: true }));
+    assert!(!server.events.contains(&Event::Speaking { id: still, active: true }));
+}
+
+#[test]
+fn a_listener_of_whom_nothing_came_is_told_when_it_is_back() {
+    let mut server = server();
+    let room = server.room(RoomMode::Relay);
+    let mut ann = Client::new(0);
+    server.join(room, &mut ann);
+    let id = ann.id;
+    server.until(&mut [], "nothing comes", |events, _| events.contains(&Event::Disconnected(id)));
+    let gone = server.events.iter().position(|event| *event == Event::Disconnected(id)).unwrap();
+    // Not a word is said: that the connection is alive is enough.
+    server.until(&mut [&mut ann], "back", |events, _| events[gone..].contains(&Event::Connected(id)));
 }

@@ -17,7 +17,7 @@ use antiphon_core::{
 
 pub use forward::{Forward, Place};
 pub(crate) use speakers::{Speakers, assign};
-pub(crate) use uplink::{Uplink, UplinkPacket};
+pub(crate) use uplink::{Uplink, UplinkPacket, level};
 
 use crate::{
     MemberId,

@@ -35,6 +35,20 @@ enum Kind {
     Packets,
 }
 
+/// How loud audio is, in −dBov (RFC 6464); of Opus that is not seen without decoding it.
+pub(crate) fn level(input: LocalInput, audio: &[u8]) -> Option<u8> {
+    let law = match input {
+        LocalInput::Packets(InputFormat::Opus) => return None,
+        LocalInput::Pcm { .. } | LocalInput::Packets(InputFormat::Pcm16 { .. }) => {
+            return Measure::of_s16le(audio).ok().map(|measure| audio_level(measure.rms_dbfs()));
+        }
+        LocalInput::Packets(InputFormat::Pcmu) => Law::Mu,
+        LocalInput::Packets(InputFormat::Pcma) => Law::A,
+    };
+    let samples: Vec<i16> = audio.iter().map(|byte| law.decode_sample(*byte)).collect();
+    Some(audio_level(Measure::of_i16(&samples).rms_dbfs()))
+}
+
 pub(crate) struct Uplink {
     kind: Kind,
     ssrc: u32,

@@ -15,8 +15,9 @@ use str0m::{
 use super::{BATCHES, FIRST_CONNECTION, Shard, command::Command};
 use crate::{
     MemberId,
+    event::Event,
     net::{batch::RECEIVED, udp::Outgoing},
-    peer::Datagram,
+    peer::{Datagram, Path},
 };
 
 /// Addresses from which a peer's datagrams are taken; the oldest is forgotten.
@@ -66,10 +67,13 @@ impl Shard {
 
     /// Takes one packet to the peer it belongs to.
     pub(super) fn datagram(&mut self, protocol: Protocol, from: SocketAddr, bytes: &[u8], now: Instant) {
-        let known = self.by_address.get(&from).copied();
+        let path = Path { tcp: protocol != Protocol::Udp, address: from };
+        let known = self.by_path.get(&path).copied();
         if !is_stun(bytes) {
             match known {
                 Some(id) => self.deliver(id, protocol, from, bytes, now),
+                // A connection was handed over with its first packet.
+                None if path.tcp => {}
                 None => self.pass_on(self.routes.of_address(&from), protocol, from, bytes),
             }
             return;
@@ -106,13 +110,16 @@ impl Shard {
         if !peer.admit(now) {
             return;
         }
+        if std::mem::take(&mut peer.quiet) {
+            self.batch.push(Event::Connected(id));
+        }
         let to = match protocol {
             Protocol::Udp => self.addresses.udp,
             _ => self.addresses.tcp.unwrap_or(self.addresses.udp),
         };
         let Ok(receive) = Receive::new(protocol, from, to, bytes) else { return };
         match peer.receive(receive, now) {
-            Ok(true) if is_stun(bytes) => self.learn(id, protocol, from),
+            Ok(true) if is_stun(bytes) => self.learn(id, Path { tcp: protocol != Protocol::Udp, address: from }),
             Ok(_) => {}
             Err(reason) => {
                 self.remove(id, &reason, now);
@@ -125,24 +132,29 @@ impl Shard {
         }
     }
 
-    /// A peer has shown that it is at this address.
-    fn learn(&mut self, id: MemberId, protocol: Protocol, from: SocketAddr) {
-        if self.by_address.insert(from, id) == Some(id) {
+    /// A peer has shown that it is at the other end of this path.
+    fn learn(&mut self, id: MemberId, path: Path) {
+        if self.by_path.insert(path, id) == Some(id) {
             return;
         }
-        if protocol != Protocol::Udp
-            && let Some(tcp) = &mut self.tcp
-        {
-            tcp.known(from);
+        match &mut self.tcp {
+            Some(tcp) if path.tcp => tcp.known(path.address),
+            _ => self.routes.learn_address(path.address, self.index),
         }
-        self.routes.learn_address(from, self.index);
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.addresses.push(from);
-            if peer.addresses.len() > MOST_ADDRESSES {
-                let oldest = peer.addresses.remove(0);
-                self.by_address.remove(&oldest);
-                self.routes.forget(&[oldest], [].iter());
-            }
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        peer.paths.push(path);
+        if peer.paths.len() > MOST_ADDRESSES {
+            let oldest = peer.paths.remove(0);
+            self.forget(oldest);
+        }
+    }
+
+    /// Nobody is at the other end of this path any more.
+    pub(super) fn forget(&mut self, path: Path) {
+        self.by_path.remove(&path);
+        match &mut self.tcp {
+            Some(tcp) if path.tcp => tcp.close(path.address),
+            _ => self.routes.forget_address(path.address),
         }
     }
 

@@ -120,6 +120,11 @@ impl Shard {
         }
     }
 
+    fn strike_off(&mut self, credentials: &str) {
+        self.by_credentials.remove(credentials);
+        self.routes.forget_credentials(credentials);
+    }
+
     fn offer(&mut self, id: MemberId, offer: &str, now: Instant) {
         let Some(mut peer) = self.peers.remove(&id) else {
             let message = "the connection that this offer is for has gone: join again".into();
@@ -128,6 +133,9 @@ impl Shard {
         };
         let answered = check_offer(offer).and_then(|()| peer.offer(offer, now, &mut self.turn));
         self.enrol(&peer);
+        for credentials in peer.outdated() {
+            self.strike_off(&credentials);
+        }
         let (room, streams) = (peer.room, if peer.listen { peer.slots.len() } else { 0 });
         self.peers.insert(id, peer);
         match answered {
@@ -221,10 +229,7 @@ impl Shard {
     }
 
     fn spoken(&mut self, id: MemberId, packet: &RtpPacket, now: Instant) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        if std::mem::take(&mut peer.quiet) {
-            self.batch.push(Event::Connected(id));
-        }
+        let Some(peer) = self.peers.get(&id) else { return };
         let redundant = peer.is_redundant(packet.header.payload_type);
         let room = peer.room;
         self.relay(room, id, packet, redundant, now);
@@ -241,17 +246,9 @@ impl Shard {
                 self.send(datagram);
             }
             self.turn.clear();
-            for address in &peer.addresses {
-                self.by_address.remove(address);
-            }
-            for credentials in &peer.credentials {
-                self.by_credentials.remove(credentials);
-            }
-            self.routes.forget(&peer.addresses, peer.credentials.iter());
+            peer.paths.iter().for_each(|path| self.forget(*path));
+            peer.credentials.iter().for_each(|credentials| self.strike_off(credentials));
             self.routes.peers.fetch_sub(1, Ordering::AcqRel);
-            if let (Some("tcp"), Some(tcp)) = (peer.stats.transport, &mut self.tcp) {
-                peer.addresses.iter().for_each(|address| tcp.close(*address));
-            }
         }
         self.locals.remove(&id);
         if let Some(room) = self.rooms.get_mut(&room) {

@@ -21,7 +21,7 @@ use crate::{
     MemberId, RoomId,
     event::{Event, Events},
     net::{batch::Batch, tcp::TcpDoor, udp::UdpDoor},
-    peer::{Peer, PeerConfig, Turn},
+    peer::{Path, Peer, PeerConfig, Turn},
     room::Room,
 };
 use command::Command;
@@ -86,7 +86,7 @@ pub(crate) struct Shard {
     /// Where participants who do not speak WebRTC are.
     locals: HashMap<MemberId, RoomId>,
     /// Whose datagrams come from where.
-    by_address: HashMap<SocketAddr, MemberId>,
+    by_path: HashMap<Path, MemberId>,
     by_credentials: HashMap<String, MemberId>,
     timers: BinaryHeap<Reverse<(Instant, MemberId)>>,
     /// When each room in which there is anybody has its next tick.
@@ -136,7 +136,7 @@ impl Shard {
             peers: HashMap::new(),
             rooms: HashMap::new(),
             locals: HashMap::new(),
-            by_address: HashMap::new(),
+            by_path: HashMap::new(),
             by_credentials: HashMap::new(),
             timers: BinaryHeap::new(),
             room_ticks: BinaryHeap::new(),

@@ -88,19 +88,19 @@ impl Routes {
         }
     }
 
-    pub(crate) fn forget<'a>(&self, addresses: &[SocketAddr], credentials: impl Iterator<Item = &'a String>) {
-        if self.lines.len() < 2 {
-            return;
+    pub(crate) fn forget_address(&self, address: SocketAddr) {
+        if self.lines.len() > 1
+            && let Ok(mut known) = self.addresses.write()
+        {
+            known.remove(&address);
         }
-        if let Ok(mut known) = self.addresses.write() {
-            for address in addresses {
-                known.remove(address);
-            }
-        }
-        if let Ok(mut known) = self.credentials.write() {
-            for name in credentials {
-                known.remove(name);
-            }
+    }
+
+    pub(crate) fn forget_credentials(&self, credentials: &str) {
+        if self.lines.len() > 1
+            && let Ok(mut known) = self.credentials.write()
+        {
+            known.remove(credentials);
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     config::RoomMode,
     event::Event,
     peer::{QUIET_AFTER, Source, Written},
-    room::UplinkPacket,
+    room::{UplinkPacket, level},
 };
 
 /// Ticks of Opus' clock in a millisecond (RFC 7587).
@@ -148,7 +148,7 @@ impl Shard {
         }
         if room.options.mode == RoomMode::Mix {
             // Nobody else looks who speaks here.
-            room.speakers.hear(id, None, None, audio, micros);
+            room.speakers.hear(id, level(input, audio), None, audio, micros);
         }
         if let Some(packet) = packet {
             self.uplinked(room_id, id, &packet, now);

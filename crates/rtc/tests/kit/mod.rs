@@ -263,6 +263,21 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Whether the server has closed the connection.
+    pub fn hung_up(&mut self) -> bool {
+        let Link::Tcp { stream, .. } = &mut self.link else { return false };
+        let mut scratch = [0; 4096];
+        loop {
+            match stream.read(&mut scratch) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) => return error.kind() != ErrorKind::WouldBlock,
+            }
+        }
+    }
+}
+
 /// An engine and everything it has told.
 pub struct Server {
     pub engine: Engine,
@@ -341,5 +356,13 @@ impl Server {
         self.until(&mut [client], "connected", |events, clients| {
             clients[0].connected && clients[0].open && events.contains(&Event::Channel(id))
         });
+    }
+
+    /// Two who are in a room, and connected.
+    pub fn pair(&mut self, room: RoomId) -> (Client, Client) {
+        let mut pair = (Client::new(0), Client::new(0));
+        self.join(room, &mut pair.0);
+        self.join(room, &mut pair.1);
+        pair
     }
 }
