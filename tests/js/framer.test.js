@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Framer, downmix } from "../../src/antiphon/web/framer.js";
+import { Framer, downmix } from "../../src/antiphon/web/sdk/framer.js";
 
 /** @param {number} size */
 function collect(size) {
-  /** @type {import("../../src/antiphon/web/framer.js").Frame[]} */
+  /** @type {import("../../src/antiphon/web/sdk/framer.js").Frame[]} */
   const frames = [];
   return { frames, framer: new Framer(size, (frame) => frames.push(frame)) };
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Resampler } from "../../src/antiphon/web/resample.js";
+import { Resampler } from "../../src/antiphon/web/sdk/resample.js";
 
 /**
  * @param {number} frequency

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FrameStore, HEADER_BYTES, packet } from "../../src/antiphon/web/rtp.js";
+import { FrameStore, HEADER_BYTES, packet } from "../../src/antiphon/web/sdk/rtp.js";
 
 const header = { sequence: 0, timestamp: 0, ssrc: 0, payloadType: 96 };
 

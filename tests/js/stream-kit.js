@@ -7,7 +7,7 @@ import { WebSocket, WebSocketServer } from "ws";
 import { CaptionStream, FRAME_SAMPLES } from "../../src/antiphon/web/stream.js";
 
 /** @typedef {import("../../src/antiphon/web/stream.js").StreamEvent} StreamEvent */
-/** @typedef {import("../../src/antiphon/web/timing.js").Timers} Timers */
+/** @typedef {import("../../src/antiphon/web/sdk/timing.js").Timers} Timers */
 
 const DEADLINE_MS = 5_000;
 

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Transcript, readResult } from "../../src/antiphon/web/transcript.js";
+import { readResult } from "../../src/antiphon/web/sdk/results.js";
+import { Transcript } from "../../src/antiphon/web/transcript.js";
 
 /**
  * @param {string} resultId
  * @param {string} text
- * @param {Partial<import("../../src/antiphon/web/transcript.js").Result>} [more]
+ * @param {Partial<import("../../src/antiphon/web/sdk/results.js").Result>} [more]
  */
 const result = (resultId, text, more = {}) => ({
   resultId,

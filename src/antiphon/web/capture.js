@@ -186,7 +186,7 @@ function refusal(error) {
 async function openGraph(media, onFrame, onFailure) {
   const { context, source } = await connectSource(media);
   try {
-    await context.audioWorklet.addModule(new URL("./worklet.js", import.meta.url));
+    await context.audioWorklet.addModule(new URL("./sdk/capture-worklet.js", import.meta.url));
   } catch (error) {
     await context.close();
     throw new CaptureError("unreachable", String(error)); // it comes from the server

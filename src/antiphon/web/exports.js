@@ -3,7 +3,7 @@
  */
 
 /** @typedef {import("./transcript.js").Line} Line */
-/** @typedef {import("./transcript.js").Word} Word */
+/** @typedef {import("./sdk/results.js").Word} Word */
 /** @typedef {"txt" | "srt" | "vtt" | "json"} ExportFormat */
 
 /**

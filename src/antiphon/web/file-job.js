@@ -2,10 +2,10 @@
  * A whole file to the server's `/v1/transcribe`, and its captions back as server-sent events.
  */
 
+import { readResult } from "./sdk/results.js";
+import { Backoff, systemTimers } from "./sdk/timing.js";
+import { keyHeaders, parseObject, readError } from "./sdk/wire.js";
 import { readEvents } from "./sse.js";
-import { Backoff, systemTimers } from "./timing.js";
-import { readResult } from "./transcript.js";
-import { keyHeaders, parseObject, readError } from "./wire.js";
 
 const JOB_HEADER = "X-Antiphon-Job";
 /** Three times what the server lets pass between two signs of life. */
@@ -19,7 +19,7 @@ const GIVE_UP_MS = 60_000;
 /**
  * @typedef {{type: "accepted"}
  *   | {type: "progress", done: number, total: number | null}
- *   | {type: "result", result: import("./transcript.js").Result}} JobEvent `done` and `total` are seconds of audio.
+ *   | {type: "result", result: import("./sdk/results.js").Result}} JobEvent `done` and `total` are seconds of audio.
  */
 
 /** The server, or the way to it, failed. */
@@ -49,7 +49,7 @@ export class FileJob {
    * @param {string | URL} options.base Address of the server.
    * @param {string} [options.key] Access key; "" for none.
    * @param {(event: JobEvent) => void} options.tell
-   * @param {import("./timing.js").Timers} [options.timers]
+   * @param {import("./sdk/timing.js").Timers} [options.timers]
    * @param {() => number} [options.random] 0 to 1.
    */
   constructor({ base, key = "", tell, timers = systemTimers, random = Math.random }) {

@@ -2,7 +2,7 @@
  * What the page knows of its server, and the key that the server may ask for.
  */
 
-import { keyHeaders, readError } from "./wire.js";
+import { keyHeaders, readError } from "./sdk/wire.js";
 
 const KEY = "antiphon-access-key";
 const DEADLINE_MS = 10_000;

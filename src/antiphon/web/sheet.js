@@ -8,7 +8,7 @@ import { element, saveAs } from "./page.js";
 import { Transcript } from "./transcript.js";
 
 /** @typedef {import("./transcript.js").Line} Line */
-/** @typedef {import("./transcript.js").Result} Result */
+/** @typedef {import("./sdk/results.js").Result} Result */
 /** @typedef {"microphone" | "tab" | "file"} Source */
 
 const COPIED_MS = 2_000;

@@ -6,10 +6,10 @@
  * followed the last final, so that no words are missing and none come twice.
  */
 
-import { FrameStore, packet } from "./rtp.js";
-import { Allowance, Backoff, Deadlines, systemTimers } from "./timing.js";
-import { readResult } from "./transcript.js";
-import { parseObject, readError } from "./wire.js";
+import { FrameStore, packet } from "./sdk/rtp.js";
+import { readResult } from "./sdk/results.js";
+import { Allowance, Backoff, Deadlines, systemTimers } from "./sdk/timing.js";
+import { parseObject, readError } from "./sdk/wire.js";
 
 export const SAMPLE_RATE = 16_000;
 export const FRAME_SAMPLES = 320;
@@ -35,8 +35,8 @@ const PUMP_EVERY_MS = 20;
 /** Bytes that may wait in the socket; beyond it frames wait in the store. */
 const SOCKET_BYTES = 128 * 1024;
 
-/** @typedef {import("./timing.js").Timers} Timers */
-/** @typedef {import("./wire.js").WireError} WireError */
+/** @typedef {import("./sdk/timing.js").Timers} Timers */
+/** @typedef {import("./sdk/wire.js").WireError} WireError */
 
 /**
  * Why a stream is over: `left` all was said, `abandoned` without waiting for the last words, `unconfirmed` the server
@@ -62,7 +62,7 @@ const SOCKET_BYTES = 128 * 1024;
  *
  * @typedef {{type: "state", state: StreamState}
  *   | {type: "take", offset: number, fresh: boolean}
- *   | {type: "result", result: import("./transcript.js").Result}
+ *   | {type: "result", result: import("./sdk/results.js").Result}
  *   | {type: "speaking", active: boolean}
  *   | {type: "lost", seconds: number}
  *   | {type: "error", error: WireError}} StreamEvent

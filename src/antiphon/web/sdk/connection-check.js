@@ -2,12 +2,12 @@
  * Which ways lead from this browser to the server: each is tried by itself, so that what is blocked can be named.
  */
 
-import { parseObject } from "../wire.js";
 import { RtcError } from "./errors.js";
 import { eachAddress, fetchIceServers } from "./ice-servers.js";
 import { StreamLevel } from "./levels.js";
 import { openMicrophone, releaseMicrophone } from "./microphone.js";
 import { SocketSignaling } from "./signaling.js";
+import { parseObject } from "./wire.js";
 
 const GATHER_MS = 12_000;
 const CONNECT_MS = 12_000;

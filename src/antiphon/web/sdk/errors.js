@@ -2,7 +2,7 @@
  * What can go wrong between a microphone and a room, in words that somebody can act on.
  */
 
-import { readError } from "../wire.js";
+import { readError } from "./wire.js";
 
 /** @typedef {import("./microphone.js").MicrophoneProblem} MicrophoneProblem */
 

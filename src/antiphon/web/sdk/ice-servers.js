@@ -2,8 +2,8 @@
  * The STUN and TURN servers that the server names, with credentials for a while.
  */
 
-import { keyHeaders } from "../wire.js";
 import { RtcError } from "./errors.js";
+import { keyHeaders } from "./wire.js";
 
 const DEADLINE_MS = 8_000;
 
@@ -63,7 +63,7 @@ export class IceSource {
    * @param {RTCIceServer[] | undefined} options.given
    * @param {string | URL | undefined} options.server Whom to ask where none are given.
    * @param {string} options.key
-   * @param {import("../timing.js").Timers} options.timers
+   * @param {import("./timing.js").Timers} options.timers
    */
   constructor({ given, server, key, timers }) {
     this.servers = given ?? [];

@@ -5,10 +5,10 @@
  * Offers that cross are settled by "perfect negotiation" (WebRTC 1.0, section 10.7).
  */
 
-import { Backoff, Deadlines, systemTimers } from "../timing.js";
-import { parseObject } from "../wire.js";
 import { CandidateQueue } from "./candidates.js";
 import { RtcError } from "./errors.js";
+import { Backoff, Deadlines, systemTimers } from "./timing.js";
+import { parseObject } from "./wire.js";
 
 /** Interruptions of that length often mend themselves. */
 const INTERRUPTED_MS = 2_000;
@@ -52,7 +52,7 @@ const GIVE_UP_MS = 300_000;
  * @property {() => boolean} canSend Whether signaling reaches it.
  * @property {(event: PeerEvent) => void} tell
  * @property {(configuration: RTCConfiguration) => RTCPeerConnection} [create]
- * @property {import("../timing.js").Timers} [timers]
+ * @property {import("./timing.js").Timers} [timers]
  * @property {() => number} [random] 0 to 1.
  */
 

@@ -2,7 +2,7 @@
  * Who is in a room, who speaks, whom each m-line carries, and what was said: what a manager knows of it.
  */
 
-import { readResult } from "../transcript.js";
+import { readResult } from "./results.js";
 
 /** Utterances whose newest event is remembered. */
 const MOST_UTTERANCES = 256;
@@ -19,7 +19,7 @@ const MOST_UTTERANCES = 256;
  */
 
 /**
- * @typedef {import("../transcript.js").Result & {eventId: number | null, user: string}} RoomTranscript `speaker` is the
+ * @typedef {import("./results.js").Result & {eventId: number | null, user: string}} RoomTranscript `speaker` is the
  *   participant's id.
  */
 

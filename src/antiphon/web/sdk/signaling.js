@@ -3,11 +3,11 @@
  * its signaling than `SignalingLink`, so that another way can take this one's place.
  */
 
-import { Backoff, Deadlines, systemTimers } from "../timing.js";
-import { isRecord } from "../wire.js";
 import { readCandidate } from "./candidates.js";
 import { RtcError } from "./errors.js";
 import { Socket } from "./socket.js";
+import { Backoff, Deadlines, systemTimers } from "./timing.js";
+import { isRecord } from "./wire.js";
 
 const JOIN_DEADLINE_MS = 10_000;
 const BACKOFF_FIRST_MS = 500;
@@ -113,7 +113,7 @@ export class SocketSignaling {
    * @param {import("./socket.js").SocketLike} socket Of `socket.js`, or of socket.io-client.
    * @param {object} [options]
    * @param {boolean} [options.own] Whether nobody else uses the socket, so that it is disconnected on leaving.
-   * @param {import("../timing.js").Timers} [options.timers]
+   * @param {import("./timing.js").Timers} [options.timers]
    * @param {() => number} [options.random] 0 to 1.
    */
   constructor(socket, { own = false, timers = systemTimers, random = Math.random } = {}) {

@@ -3,8 +3,8 @@
  * socket.io-client's interface that signaling uses, so that either can be given to it.
  */
 
-import { Backoff, Deadlines, systemTimers } from "../timing.js";
-import { isRecord } from "../wire.js";
+import { Backoff, Deadlines, systemTimers } from "./timing.js";
+import { isRecord } from "./wire.js";
 
 const OPEN_DEADLINE_MS = 10_000;
 const BACKOFF_FIRST_MS = 500;
@@ -63,7 +63,7 @@ export class Socket {
    * @param {object} [options]
    * @param {() => Record<string, unknown>} [options.auth] What the connection is asked for with, such as a `token`.
    * @param {(url: string) => WebSocket} [options.openSocket]
-   * @param {import("../timing.js").Timers} [options.timers]
+   * @param {import("./timing.js").Timers} [options.timers]
    * @param {() => number} [options.random] 0 to 1.
    */
   constructor(base, { auth = () => ({}), openSocket, timers = systemTimers, random = Math.random } = {}) {

@@ -9,7 +9,6 @@
  *     await manager.join({ room: "choir", user: "Hildegard", captions: "en-US" });
  */
 
-import { Deadlines, systemTimers } from "../timing.js";
 import { readCandidate } from "./candidates.js";
 import { Connections, SERVER } from "./connections.js";
 import { RtcError } from "./errors.js";
@@ -18,6 +17,7 @@ import { CALL_CONSTRAINTS } from "./microphone.js";
 import { OwnSound } from "./own-sound.js";
 import { Roster } from "./roster.js";
 import { SocketSignaling } from "./signaling.js";
+import { Deadlines, systemTimers } from "./timing.js";
 
 export { SERVER };
 
@@ -41,7 +41,7 @@ const LEVELS_EVERY_MS = 100;
  * @property {RTCIceTransportPolicy} [iceTransportPolicy] `relay`: by way of TURN only.
  * @property {MediaTrackConstraints} [constraints] Of the microphone.
  * @property {(configuration: RTCConfiguration) => RTCPeerConnection} [create] Makes the connections.
- * @property {import("../timing.js").Timers} [timers]
+ * @property {import("./timing.js").Timers} [timers]
  * @property {() => number} [random] 0 to 1.
  */
 
