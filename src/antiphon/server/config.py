@@ -56,6 +56,11 @@ class Settings(BaseSettings):
     max_utterance: float = Field(30.0, ge=5, le=300, description="Seconds after which an utterance is cut.")
     vad_aggressiveness: int = Field(2, ge=0, le=3, description="0 takes much for speech, 3 takes little.")
 
+    synthesiser: str = Field("espeak", description="Synthesiser: a registered name, or package.module:Class.")
+    synthesiser_workers: int = Field(CORES, ge=1, le=256, description="Sentences synthesised at once; others wait.")
+    synthesiser_idle: float = Field(60.0, ge=1, description="Seconds after which an unused synthesiser is given back.")
+    synthesiser_timeout: float = Field(10.0, ge=0.1, description="Seconds without audio until one is replaced.")
+
     max_streams: int = Field(16 * CORES, ge=1, description="Streams and jobs at once; more get session_limit.")
     max_session: float = Field(4 * 3600.0, ge=1, description="Seconds of audio that one stream or file may bring.")
     max_rate: float = Field(4.0, ge=1, description="Seconds of audio a second that a live stream may send for long.")
