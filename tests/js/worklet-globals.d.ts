@@ -2,6 +2,9 @@
 
 declare const sampleRate: number;
 
+/** Samples since the context began, at the start of the quantum that is being rendered. */
+declare const currentFrame: number;
+
 declare class AudioWorkletProcessor {
   readonly port: MessagePort;
 }

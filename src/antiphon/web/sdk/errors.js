@@ -47,6 +47,40 @@ const KNOWN = {
     action: "Plug it in again or choose another. Until then nobody hears you.",
   },
 
+  // A tab that is shared, and what is made of the sound
+  no_tab_capture: {
+    message: "This browser cannot share a tab’s sound",
+    action: "Use Chrome or Edge on a computer, or the microphone alone.",
+  },
+  no_tab_audio: {
+    message: "No sound was shared",
+    action: "Try again, choose a tab, and switch on “Also share tab audio”.",
+  },
+  sharing_ended: {
+    message: "Sharing was ended",
+    action: "Share the tab again to go on.",
+  },
+  stream_ended: {
+    message: "The sound that was handed in has ended",
+    action: "Hand another one in.",
+  },
+  no_worklet: {
+    message: "This browser is too old to process sound live",
+    action: "Update it.",
+  },
+  no_encoder: {
+    message: "This browser cannot encode sound that way",
+    action: "Let the SDK choose the codec (“auto”), or use a current Chrome, Edge, Firefox or Safari.",
+  },
+  not_playable: {
+    message: "What the server sends back cannot be played",
+    action: "Ask for a reply in another format, such as pcm_s16le.",
+  },
+  bad_audio: {
+    message: "This is not sound in the format of the stream",
+    action: "Send what AudioCapture gives, or set the stream’s format to what is sent.",
+  },
+
   // The connection
   no_webrtc: {
     message: "This browser has no WebRTC, or it is switched off",
@@ -81,7 +115,75 @@ const KNOWN = {
     action: "Join again.",
   },
 
+  // Playing
+  insecure_player: {
+    message: "This address is not secure enough for playing a stream",
+    action: "Browsers play streams only on https:// or on this very computer (localhost). Open the page that way.",
+  },
+  no_player: {
+    message: "This browser cannot play a stream",
+    action: "Use a current Chrome, Edge, Firefox or Safari.",
+  },
+  no_opus: {
+    message: "This browser cannot decode Opus, and the server carries no decoder for it",
+    action: "Use a current Chrome, Edge, Firefox or Safari; or whoever runs the server can add the decoder with “make serve”, which needs Node.js.",
+  },
+  unsupported_codec: {
+    message: "There is no player for this codec",
+    action: "Give “opus” or “pcm_s16le”.",
+  },
+  bad_stream: {
+    message: "What comes is not the audio that it is said to be",
+    action: "Check codec, sampleRate and channels of open(), or what the sender sends.",
+  },
+  player_failed: {
+    message: "Playing failed",
+    action: "Try again; if it fails again, reload the page.",
+  },
+  gone: {
+    message: "The server has not come back",
+    action: "Check that it runs and that this device is on its network, then play again.",
+  },
+  not_open: {
+    message: "This player plays nothing",
+    action: "Call listen() or open() first.",
+  },
+
+  // What only the server knows
+  session_limit: {
+    message: "The server is full",
+    action: "Try again when somebody has finished.",
+  },
+  duration_limit: {
+    message: "This is as long as the server allows",
+    action: "Begin another stream.",
+  },
+  unauthorized: {
+    message: "The server asks for an access key",
+    action: "Give the key that whoever runs the server has for you.",
+  },
+  forbidden: {
+    message: "The server does not allow this",
+    action: "Ask whoever runs it for access.",
+  },
+  engine_unavailable: {
+    message: "Speech recognition is not available",
+    action: "Try again in a moment. If it stays so, the server’s log says why.",
+  },
+
   // The order of calls
+  already_connected: {
+    message: "This stream was connected before",
+    action: "A stream connects once, and again by itself; make another.",
+  },
+  already_started: {
+    message: "This was started before",
+    action: "Stop it and make another.",
+  },
+  not_started: {
+    message: "This is not started",
+    action: "Call start() and wait for it first.",
+  },
   not_initialized: {
     message: "This manager is not initialised",
     action: "Call initialize() and wait for it first.",
@@ -103,7 +205,7 @@ const KNOWN = {
     action: "Wait for peer-joined, or use one of the ids in participants.",
   },
   closed: {
-    message: "This manager was closed",
+    message: "This was closed",
     action: "Make another.",
   },
 };
