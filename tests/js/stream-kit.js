@@ -4,12 +4,31 @@ import { EventEmitter, once } from "node:events";
 
 import { WebSocket, WebSocketServer } from "ws";
 
-import { CaptionStream, FRAME_SAMPLES } from "../../src/antiphon/web/stream.js";
+import { AudioStreamManager } from "../../src/antiphon/web/sdk/audio-stream-manager.js";
 
-/** @typedef {import("../../src/antiphon/web/stream.js").StreamEvent} StreamEvent */
+/** @typedef {import("../../src/antiphon/web/sdk/stream-events.js").StreamEvents} StreamEvents */
+/** @typedef {import("../../src/antiphon/web/sdk/stream-events.js").StreamState} StreamState */
+/** @typedef {{[T in keyof StreamEvents]: StreamEvents[T] & {type: T}}[keyof StreamEvents]} StreamEvent */
 /** @typedef {import("../../src/antiphon/web/sdk/timing.js").Timers} Timers */
 
 const DEADLINE_MS = 5_000;
+const FRAME_SAMPLES = 320;
+/** @type {(keyof StreamEvents)[]} */
+const TYPES = [
+  "state",
+  "joined",
+  "take",
+  "transcript",
+  "speaking",
+  "lost",
+  "audio",
+  "clear",
+  "dropped",
+  "round-trip",
+  "bitrate-change",
+  "message",
+  "error",
+];
 
 /** Time that stands still until it is moved. */
 export class VirtualTime {
@@ -152,15 +171,18 @@ export class Rig {
   /** What `Math.random` gives in the stream: 1 makes each backoff as long as it can be. */
   random = 1;
 
-  /** @param {WebSocketServer} server */
-  constructor(server) {
+  /**
+   * @param {WebSocketServer} server
+   * @param {import("../../src/antiphon/web/sdk/audio-stream-manager.js").StreamOptions} options
+   */
+  constructor(server, options) {
     this.#server = server;
     server.on("connection", (socket) => this.#lines.put(new Line(socket)));
     const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
-    this.stream = new CaptionStream({
-      url: `ws://127.0.0.1:${port}/audio-stream`,
+    this.stream = new AudioStreamManager({
+      server: `http://127.0.0.1:${port}`,
       language: "en-US",
-      tell: (event) => this.events.put(event),
+      ...options,
       openSocket: (url) => {
         const socket = new WebSocket(url);
         socket.on("error", () => undefined); // a browser's socket need not be listened to, Node's must
@@ -169,13 +191,19 @@ export class Rig {
       timers: this.time.timers,
       random: () => this.random,
     });
+    for (const type of TYPES) {
+      this.stream.on(type, (detail) => this.events.put(/** @type {StreamEvent} */ ({ ...detail, type })));
+    }
   }
 
-  /** @param {import("node:test").TestContext} context */
-  static async open(context) {
+  /**
+   * @param {import("node:test").TestContext} context
+   * @param {import("../../src/antiphon/web/sdk/audio-stream-manager.js").StreamOptions} [options]
+   */
+  static async open(context, options = {}) {
     const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
     await once(server, "listening");
-    const rig = new Rig(server);
+    const rig = new Rig(server, options);
     context.after(() => rig.close());
     return rig;
   }
@@ -188,7 +216,7 @@ export class Rig {
 
   /** Start, and be joined. */
   async live() {
-    this.stream.start();
+    void this.stream.connect();
     const { line, join } = await this.line();
     line.joined();
     await this.phase("live");
@@ -197,7 +225,7 @@ export class Rig {
 
   /** @param {number} count @param {number} [first] Frames whose samples all have the frame's number. */
   speak(count, first = 0) {
-    for (let i = first; i < first + count; i++) this.stream.push(new Int16Array(FRAME_SAMPLES).fill(i));
+    for (let i = first; i < first + count; i++) this.stream.sendAudioData(new Int16Array(FRAME_SAMPLES).fill(i));
   }
 
   /**
@@ -212,15 +240,15 @@ export class Rig {
   }
 
   /**
-   * @template {import("../../src/antiphon/web/stream.js").StreamState["phase"]} P
+   * @template {StreamState["phase"]} P
    * @param {P} phase
-   * @returns {Promise<Extract<import("../../src/antiphon/web/stream.js").StreamState, {phase: P}>>}
+   * @returns {Promise<Extract<StreamState, {phase: P}>>}
    */
   async phase(phase) {
     for (;;) {
       const { state } = await this.told("state");
       if (state.phase === phase) {
-        return /** @type {Extract<import("../../src/antiphon/web/stream.js").StreamState, {phase: P}>} */ (state);
+        return /** @type {Extract<StreamState, {phase: P}>} */ (state);
       }
     }
   }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { RtcError } from "../../src/antiphon/web/sdk/errors.js";
 import { Rig } from "./stream-kit.js";
 
 /** @param {number} from @param {number} to */
@@ -41,7 +42,7 @@ test("a stream joins with what it will send, and then sends numbered frames of 2
 
 test("what is said before the server answers is sent when it does", async (context) => {
   const rig = await Rig.open(context);
-  rig.stream.start();
+  void rig.stream.connect();
   rig.speak(5);
   const { line } = await rig.line();
   rig.speak(5, 5);
@@ -56,7 +57,7 @@ test("after a lost connection the stream resumes and sends again from the frame 
   await line.frames(10);
   line.say(final(7));
   line.say({ type: "ack", seq: 4 });
-  await rig.told("result");
+  await rig.told("transcript");
   line.socket.terminate();
   const { retryAt } = await rig.phase("waiting");
   rig.speak(5, 10);
@@ -99,9 +100,9 @@ test("events that come twice are told once", async (context) => {
   line.say(final(3));
   line.say(final(2));
   line.say(final(4));
-  const first = await rig.told("result");
-  const second = await rig.told("result");
-  assert.deepEqual([first.result.resultId, second.result.resultId], ["r3", "r4"]);
+  const first = await rig.told("transcript");
+  const second = await rig.told("transcript");
+  assert.deepEqual([first.resultId, second.resultId], ["r3", "r4"]);
 });
 
 test("where the server has forgotten the session, a new one begins after the last final", async (context) => {
@@ -112,7 +113,7 @@ test("where the server has forgotten the session, a new one begins after the las
   await line.frames(40);
   line.say({ type: "ack", seq: 39 });
   line.say(final(9, { end: 0.315 }));
-  await rig.told("result");
+  await rig.told("transcript");
   line.socket.terminate();
   await rig.phase("waiting");
   rig.time.move(500);
@@ -127,7 +128,7 @@ test("where the server has forgotten the session, a new one begins after the las
   assert.deepEqual(await second.line.frames(24), range(16, 40));
 
   second.line.say(final(1, { end: 0.1 }));
-  assert.equal((await rig.told("result")).result.resultId, "r1");
+  assert.equal((await rig.told("transcript")).resultId, "r1");
 });
 
 test("an outage longer than what is kept is told in seconds, and the rest is sent", async (context) => {
@@ -139,14 +140,14 @@ test("an outage longer than what is kept is told in seconds, and the rest is sen
   rig.time.move(500);
   const { line: again } = await rig.line();
   again.joined({ nextSeq: 0 });
-  assert.deepEqual(await rig.told("lost"), { type: "lost", seconds: 2 });
+  assert.deepEqual(await rig.told("lost"), { type: "lost", frames: 100, seconds: 2, total: 100 });
   const frame = await again.frame();
   assert.deepEqual([frame.sequence, frame.sample], [100, 100]);
 });
 
 test("a backlog is sent in a burst of a second and then at four times real time", async (context) => {
   const rig = await Rig.open(context);
-  rig.stream.start();
+  void rig.stream.connect();
   rig.speak(500);
   const { line } = await rig.line();
   line.joined();
@@ -229,7 +230,7 @@ test("a server that cannot be reached for five minutes is given up", async (cont
 
 test("a server that accepts and says nothing is left after ten seconds", async (context) => {
   const rig = await Rig.open(context);
-  rig.stream.start();
+  void rig.stream.connect();
   await rig.line();
   rig.time.move(9_999);
   assert.equal(rig.stream.state.phase, "connecting");
@@ -259,7 +260,7 @@ test("leaving sends what is left, waits for the last final, and ends", async (co
   await line.control("leave");
   line.say(final(5, { end: 2.4 }));
   line.say({ type: "left", eventId: 6, participantId: "p1", reason: "left", duration: 2.4, dropped: 0 });
-  assert.equal((await rig.told("result")).result.text, "go");
+  assert.equal((await rig.told("transcript")).text, "go");
   assert.deepEqual(await rig.phase("ended"), { phase: "ended", reason: "left", error: null });
   assert.equal(rig.time.waiting, 0);
 });
@@ -302,17 +303,15 @@ test("a server that never confirms the end is not waited for without end, and a 
 
 test("a refused join ends with the server's reason", async (context) => {
   const rig = await Rig.open(context);
-  rig.stream.start();
+  void rig.stream.connect();
   const { line } = await rig.line();
   line.say({ type: "error", code: "session_limit", message: "all 2 streams are in use", retryable: true, retryAfter: 5 });
   const { reason, error } = await rig.phase("ended");
   assert.equal(reason, "refused");
-  assert.deepEqual(error, {
-    code: "session_limit",
-    message: "all 2 streams are in use",
-    retryable: true,
-    retryAfter: 5,
-  });
+  assert.ok(error instanceof RtcError);
+  const { code, message, retryable, retryAfter } = error;
+  assert.deepEqual([code, message, retryable, retryAfter], ["session_limit", "all 2 streams are in use", true, 5]);
+  assert.match(error.action, /Try again/);
 });
 
 test("a server that is full when a stream comes back is asked again, not before it wants to be", async (context) => {
@@ -386,6 +385,6 @@ test("another participant's leaving, unknown messages and noise change nothing",
   line.say({ type: "transcript", text: 5 });
   line.say({ type: "ack", seq: "x" });
   line.say(final(2));
-  await rig.told("result");
+  await rig.told("transcript");
   assert.equal(rig.stream.state.phase, "live");
 });

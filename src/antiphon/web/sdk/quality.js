@@ -9,6 +9,7 @@
  * @property {number | null} lossIn Share of the packets that did not come in since the last look, 0 to 1.
  * @property {number | null} lossOut The same of what goes out, as the other side reports it.
  * @property {number | null} concealed Share of the sound heard since the last look that had to be made up, 0 to 1.
+ * @property {number | null} buffered Milliseconds of sound that waited to be heard, on average since the last look.
  * @property {number | null} bitrateIn Bits a second.
  * @property {number | null} bitrateOut Bits a second.
  * @property {"direct" | "relay" | null} route `relay`: by way of a TURN server, on this side or the other.
@@ -25,6 +26,8 @@
  * @property {number} bytesOut
  * @property {number} samples
  * @property {number} concealed Samples.
+ * @property {number} emitted Samples that left the jitter buffer.
+ * @property {number} waited Milliseconds that all of them were in it, together.
  */
 
 /** @typedef {Record<string, unknown> & {id: string, type: string, timestamp: number}} Entry */
@@ -54,6 +57,8 @@ export class QualityMeter {
       bytesOut: sum(all.filter((entry) => entry.type === "outbound-rtp"), "bytesSent"),
       samples: sum(inbound, "totalSamplesReceived"),
       concealed: sum(inbound, "concealedSamples") - sum(inbound, "silentConcealedSamples"),
+      emitted: sum(inbound, "jitterBufferEmittedCount"),
+      waited: 1000 * sum(inbound, "jitterBufferDelay"),
     };
     const before = this.#before;
     this.#before = now;
@@ -68,6 +73,7 @@ export class QualityMeter {
       lossIn: share(before, now, (c) => c.lost, (c) => c.lost + c.received),
       lossOut: remoteInbound.length === 0 ? null : clamp(Math.max(...remoteInbound.map((e) => numberOf(e, "fractionLost")))),
       concealed: share(before, now, (c) => c.concealed, (c) => c.samples),
+      buffered: mean(before, now, (c) => c.waited, (c) => c.emitted),
       bitrateIn: rate(before, now, (c) => c.bytesIn),
       bitrateOut: rate(before, now, (c) => c.bytesOut),
       route: routeOf(local, remote),
@@ -141,9 +147,20 @@ const clamp = (value) => Math.max(0, Math.min(1, value));
  * @param {(counters: Counters) => number} whole
  */
 function share(before, now, part, whole) {
+  const quotient = mean(before, now, part, whole);
+  return quotient === null ? null : clamp(quotient);
+}
+
+/**
+ * @param {Counters | null} before
+ * @param {Counters} now
+ * @param {(counters: Counters) => number} sum
+ * @param {(counters: Counters) => number} count
+ */
+function mean(before, now, sum, count) {
   if (before === null) return null;
-  const total = whole(now) - whole(before);
-  return total > 0 ? clamp((part(now) - part(before)) / total) : null;
+  const total = count(now) - count(before);
+  return total > 0 ? (sum(now) - sum(before)) / total : null;
 }
 
 /**

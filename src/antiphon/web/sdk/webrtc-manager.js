@@ -12,6 +12,7 @@
 import { readCandidate } from "./candidates.js";
 import { Connections, SERVER } from "./connections.js";
 import { RtcError } from "./errors.js";
+import { Emitter } from "./events.js";
 import { IceSource } from "./ice-servers.js";
 import { CALL_CONSTRAINTS } from "./microphone.js";
 import { OwnSound } from "./own-sound.js";
@@ -45,13 +46,13 @@ const LEVELS_EVERY_MS = 100;
  * @property {() => number} [random] 0 to 1.
  */
 
-export class WebRTCManager extends EventTarget {
+/** @extends {Emitter<ManagerEvents>} */
+export class WebRTCManager extends Emitter {
   #options;
   #signaling;
   #topology;
   #deadlines;
   #roster = new Roster();
-  #lifetime = new AbortController();
 
   /** @type {ManagerState} */
   #state = "new";
@@ -73,25 +74,11 @@ export class WebRTCManager extends EventTarget {
     this.#deadlines = new Deadlines(timers);
     this.#ice = new IceSource({ given: iceServers, server, key, timers });
     this.#sound = new OwnSound(this.#options.constraints, (event) =>
-      event.type === "ended" ? this.#emit("ended", {}) : this.#emit("held", { active: event.active }),
+      event.type === "ended" ? this.emit("ended", {}) : this.emit("held", { active: event.active }),
     );
     this.#signaling = signaling ?? SocketSignaling.to(/** @type {string} */ (server), key);
     this.#signaling.listen((event) => this.#onSignaling(event));
-    const { signal } = this.#lifetime;
-    globalThis.window?.addEventListener("online", () => this.retryNow(), { signal });
-  }
-
-  /**
-   * Listen to an event until the returned function is called, or the manager is closed.
-   *
-   * @template {keyof ManagerEvents} T
-   * @param {T} type
-   * @param {(detail: ManagerEvents[T]) => void} listener
-   */
-  on(type, listener) {
-    const heard = (/** @type {Event} */ event) => listener(/** @type {CustomEvent<ManagerEvents[T]>} */ (event).detail);
-    this.addEventListener(type, heard, { signal: this.#lifetime.signal });
-    return () => this.removeEventListener(type, heard);
+    globalThis.window?.addEventListener("online", () => this.retryNow(), { signal: this.lifetime });
   }
 
   get state() {
@@ -306,7 +293,7 @@ export class WebRTCManager extends EventTarget {
     this.#clear();
     this.#sound.close();
     this.#become("closed");
-    this.#lifetime.abort();
+    this.fallSilent();
   }
 
   /** @param {boolean} muted */
@@ -315,7 +302,7 @@ export class WebRTCManager extends EventTarget {
     if (!this.#sound.mute(muted)) return;
     this.#signaling.mute(muted);
     if (this.#joined !== null) this.#roster.mute(this.#joined.id, muted);
-    this.#emit("muted", { muted });
+    this.emit("muted", { muted });
   }
 
   // The room
@@ -326,10 +313,10 @@ export class WebRTCManager extends EventTarget {
     this.#joined = joined;
     const { joined: came, left } = this.#roster.reset(joined.state.participants, joined.id);
     this.#roster.mute(joined.id, this.muted);
-    for (const member of left) this.#emit("peer-left", member);
-    for (const member of came) if (!member.self) this.#emit("peer-joined", member);
+    for (const member of left) this.emit("peer-left", member);
+    for (const member of came) if (!member.self) this.emit("peer-joined", member);
     const { room, mode, captions } = joined.state;
-    this.#emit("room", { room, mode, captions, participants: this.participants });
+    this.emit("room", { room, mode, captions, participants: this.participants });
     if (this.#topology === "server") {
       this.#become("connecting");
       this.#addPeer(SERVER, true).start();
@@ -354,7 +341,7 @@ export class WebRTCManager extends EventTarget {
     try {
       await this.#ice.refresh(told);
     } catch (error) {
-      this.#emit("error", { peer: null, error: RtcError.because("unreachable", error) });
+      this.emit("error", { peer: null, error: RtcError.because("unreachable", error) });
     }
   }
 
@@ -372,7 +359,7 @@ export class WebRTCManager extends EventTarget {
    * @param {boolean} active
    */
   #speaking(id, active) {
-    if (this.#roster.speak(id, active)) this.#emit("speaking", { participantId: id, active });
+    if (this.#roster.speak(id, active)) this.emit("speaking", { participantId: id, active });
   }
 
   // Peers
@@ -409,30 +396,30 @@ export class WebRTCManager extends EventTarget {
     switch (event.type) {
       case "connected":
         if (id === SERVER) this.#become("connected");
-        return this.#emit("connected", { peer: id });
+        return this.emit("connected", { peer: id });
       case "interrupted":
         if (id === SERVER) this.#become("reconnecting");
-        return this.#emit("disconnected", { peer: id });
+        return this.emit("disconnected", { peer: id });
       case "reconnecting": {
         void this.#refreshIceServers(null);
         if (id === SERVER) this.#become("reconnecting");
         const { by, attempt, delay } = event;
-        return this.#emit("reconnecting", { peer: id, by, attempt, delay });
+        return this.emit("reconnecting", { peer: id, by, attempt, delay });
       }
       case "failed":
         if (id === SERVER) this.#become("failed");
-        return this.#emit("failed", { peer: id, error: event.error });
+        return this.emit("failed", { peer: id, error: event.error });
       case "track": {
         const { track, stream, mid } = event;
         const participantId = id === SERVER ? (this.#roster.slots.get(mid) ?? null) : id;
-        return this.#emit("track", { peer: id, mid, track, stream: stream ?? new MediaStream([track]), participantId });
+        return this.emit("track", { peer: id, mid, track, stream: stream ?? new MediaStream([track]), participantId });
       }
       case "channel":
         return;
       case "message":
         return this.#onMessage(id, event.data);
       case "error":
-        return this.#emit("error", { peer: id, error: event.error });
+        return this.emit("error", { peer: id, error: event.error });
     }
   }
 
@@ -441,7 +428,7 @@ export class WebRTCManager extends EventTarget {
    * @param {Record<string, unknown>} data
    */
   #onMessage(id, data) {
-    if (id !== SERVER) return this.#emit("message", { peer: id, data });
+    if (id !== SERVER) return this.emit("message", { peer: id, data });
     switch (data["type"]) {
       case "transcript":
         return this.#hear(data);
@@ -449,18 +436,18 @@ export class WebRTCManager extends EventTarget {
         return this.#speaking(String(data["participantId"]), data["active"] === true);
       case "slots":
         this.#roster.assign(data["slots"]);
-        return this.#emit("slots", { slots: this.slots });
+        return this.emit("slots", { slots: this.slots });
       case "error":
-        return this.#emit("error", { peer: id, error: RtcError.fromWire(data) });
+        return this.emit("error", { peer: id, error: RtcError.fromWire(data) });
       default:
-        return this.#emit("message", { peer: id, data });
+        return this.emit("message", { peer: id, data });
     }
   }
 
   /** @param {Record<string, unknown>} wire */
   #hear(wire) {
     const transcript = this.#roster.hear(wire);
-    if (transcript !== null) this.#emit("transcript", transcript);
+    if (transcript !== null) this.emit("transcript", transcript);
   }
 
   // Signaling
@@ -470,13 +457,13 @@ export class WebRTCManager extends EventTarget {
     if (event.type === "closed") {
       this.#clear();
       this.#become("failed");
-      return this.#emit("failed", { peer: SERVER, error: event.error });
+      return this.emit("failed", { peer: SERVER, error: event.error });
     }
     if (this.#joined === null) return;
     switch (event.type) {
       case "down":
         this.#become("reconnecting");
-        return this.#emit("reconnecting", { peer: SERVER, by: "signaling", attempt: 1, delay: 0 });
+        return this.emit("reconnecting", { peer: SERVER, by: "signaling", attempt: 1, delay: 0 });
       case "rejoined":
         return void this.#rejoin(event.joined);
       case "state":
@@ -487,11 +474,11 @@ export class WebRTCManager extends EventTarget {
         return this.#onPeerLeft(event.id);
       case "peer-muted":
         if (!this.#roster.mute(event.id, event.muted)) return;
-        return this.#emit("peer-muted", { participantId: event.id, muted: event.muted });
+        return this.emit("peer-muted", { participantId: event.id, muted: event.muted });
       case "captions": {
         this.#joined.state.captions = event.language;
         const { room, mode, captions } = this.#joined.state;
-        return this.#emit("room", { room, mode, captions, participants: this.participants });
+        return this.emit("room", { room, mode, captions, participants: this.participants });
       }
       case "media-closed":
         return this.#connections.get(SERVER)?.lost();
@@ -504,7 +491,7 @@ export class WebRTCManager extends EventTarget {
       case "error": {
         const peer = event.about === null ? undefined : this.#connections.get(event.about);
         if (peer !== undefined) peer.refused(event.error);
-        else this.#emit("error", { peer: event.about, error: event.error });
+        else this.emit("error", { peer: event.about, error: event.error });
       }
     }
   }
@@ -524,7 +511,7 @@ export class WebRTCManager extends EventTarget {
     for (const participant of state.participants) {
       this.#onPeerJoined(participant);
       if (this.#roster.mute(participant.id, participant.muted)) {
-        this.#emit("peer-muted", { participantId: participant.id, muted: participant.muted });
+        this.emit("peer-muted", { participantId: participant.id, muted: participant.muted });
       }
     }
   }
@@ -534,7 +521,7 @@ export class WebRTCManager extends EventTarget {
     const member = this.#roster.join(participant);
     if (member === null) return;
     this.#joined?.state.participants.push(participant);
-    this.#emit("peer-joined", member);
+    this.emit("peer-joined", member);
     const reachable = this.#topology === "peers" && participant.transport === "webrtc";
     if (reachable) this.#addPeer(participant.id, false).start(); // whoever comes later calls
   }
@@ -543,7 +530,7 @@ export class WebRTCManager extends EventTarget {
   #onPeerLeft(id) {
     this.#connections.drop(id);
     const member = this.#roster.leave(id);
-    if (member !== null) this.#emit("peer-left", member);
+    if (member !== null) this.emit("peer-left", member);
     const participants = this.#joined?.state.participants ?? [];
     const place = participants.findIndex((participant) => participant.id === id);
     if (place >= 0) participants.splice(place, 1);
@@ -590,16 +577,6 @@ export class WebRTCManager extends EventTarget {
   #become(state) {
     if (this.#state === state || this.#state === "closed") return;
     this.#state = state;
-    this.#emit("state", { state });
-  }
-
-  /**
-   * @template {keyof ManagerEvents} T
-   * @param {T} type
-   * @param {ManagerEvents[T]} detail
-   */
-  #emit(type, detail) {
-    if (this.#lifetime.signal.aborted) return;
-    this.dispatchEvent(new CustomEvent(type, { detail }));
+    this.emit("state", { state });
   }
 }
