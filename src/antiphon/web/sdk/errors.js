@@ -64,6 +64,10 @@ const KNOWN = {
     message: "The sound that was handed in has ended",
     action: "Hand another one in.",
   },
+  needs_click: {
+    message: "The browser does not process sound before somebody has clicked",
+    action: "Start from a click or a key.",
+  },
   no_worklet: {
     message: "This browser is too old to process sound live",
     action: "Update it.",
@@ -143,6 +147,10 @@ const KNOWN = {
   gone: {
     message: "The server has not come back",
     action: "Check that it runs and that this device is on its network, then play again.",
+  },
+  not_connected: {
+    message: "There is no connection now, so that this was not sent",
+    action: "Send it again when there is one.",
   },
   not_open: {
     message: "This player plays nothing",

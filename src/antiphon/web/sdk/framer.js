@@ -4,7 +4,7 @@
 
 /**
  * @typedef {object} Frame
- * @property {Int16Array} samples Mono, in the byte order of the machine.
+ * @property {Int16Array} samples Of one channel, or interleaved, in the byte order of the machine.
  * @property {number} level Root mean square, 0 to 1.
  */
 
@@ -67,4 +67,19 @@ export function downmix(channels) {
   }
   for (let i = 0; i < mono.length; i++) mono[i] = /** @type {number} */ (mono[i]) / channels.length;
   return mono;
+}
+
+/**
+ * @param {readonly Float32Array[]} channels Of equal length; at least one.
+ * @returns {Float32Array} A sample of each in turn.
+ */
+export function interleave(channels) {
+  const [first] = channels;
+  if (first === undefined) throw new RangeError("audio needs at least one channel");
+  if (channels.length === 1) return first;
+  const all = new Float32Array(first.length * channels.length);
+  channels.forEach((channel, place) => {
+    for (let i = 0; i < first.length; i++) all[i * channels.length + place] = channel[i] ?? 0;
+  });
+  return all;
 }
