@@ -204,7 +204,8 @@ export class StreamPlayer extends EventTarget {
   pause() {
     if (this.#paused || this.#worker === null || isOver(this.#state)) return;
     this.#paused = true;
-    this.#worker.postMessage({ type: "hold" });
+    this.#worker.postMessage({ type: "hold", position: this.#buffer.position });
+    this.#held = true;
     this.#show("paused");
   }
 
@@ -286,7 +287,6 @@ export class StreamPlayer extends EventTarget {
     const running = context.resume().catch(() => undefined);
     this.#held = true;
     worker.postMessage(order);
-    worker.postMessage({ type: "hold" });
     await deadline(context.audioWorklet.addModule(new URL("./player/worklet.js", import.meta.url)), "unreachable");
     if (this.#worker !== worker) return;
     const node = new AudioWorkletNode(context, "antiphon-player", {
@@ -319,14 +319,14 @@ export class StreamPlayer extends EventTarget {
         this.#held = false;
         this.#worker?.postMessage({ type: "release" });
       }
-      if (this.#state === "blocked") this.#show("connecting");
+      if (this.#state === "blocked" || this.#state === "paused") this.#show("connecting");
       return;
     }
     if (this.#context.state === "closed" || isOver(this.#state)) return;
     // nothing plays: what would come now is asked for later
     if (!this.#held) {
       this.#held = true;
-      this.#worker?.postMessage({ type: "hold" });
+      this.#worker?.postMessage({ type: "hold", position: this.#buffer.position });
     }
     this.#show("blocked");
   }
@@ -336,7 +336,6 @@ export class StreamPlayer extends EventTarget {
     if (context === null) return;
     await Promise.race([context.resume().catch(() => undefined), new Promise((resolve) => setTimeout(resolve, 1000))]);
     if (this.#context !== context) return;
-    if (context.state === "running") this.#held = true;
     this.#onContextState();
   }
 

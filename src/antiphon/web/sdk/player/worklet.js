@@ -11,7 +11,7 @@ const REPORT_EVERY = 1_536;
  * What the worker sends.
  *
  * @typedef {{type: "begin", frameMs: number, live: boolean} | {type: "audio", samples: Float32Array, position?: number} |
- *   {type: "skip", length: number} | {type: "rejoin"} | {type: "end"} | {type: "clear"}} PlayerOrder
+ *   {type: "skip", length: number} | {type: "rejoin"} | {type: "end"} | {type: "clear", quiet: boolean}} PlayerOrder
  */
 
 class PlayerProcessor extends AudioWorkletProcessor {
@@ -30,7 +30,7 @@ class PlayerProcessor extends AudioWorkletProcessor {
       if (data.type === "port") {
         this.#worker = data.port;
         data.port.onmessage = (/** @type {MessageEvent<PlayerOrder>} */ { data }) => this.#take(data);
-      } else if (data.type === "clear") this.#take({ type: "clear" });
+      } else if (data.type === "clear") this.#take({ type: "clear", quiet: true });
       else if (data.type === "close") {
         this.#worker?.close();
         this.#running = false;
@@ -53,7 +53,7 @@ class PlayerProcessor extends AudioWorkletProcessor {
         return this.#buffer.end();
       case "clear":
         this.#buffer.clear();
-        return this.port.postMessage({ type: "cleared" });
+        if (!order.quiet) this.port.postMessage({ type: "cleared" });
     }
   }
 
