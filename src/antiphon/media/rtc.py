@@ -53,6 +53,7 @@ class RtcEngineLike(Protocol):
         reply_encoding: str = ...,
         reply_rate: int = ...,
         reply_bitrate: int = ...,
+        reply_frame_ms: int = ...,
     ) -> int: ...
     def push(self, participant: int, payload: bytes) -> None: ...
     def leave(self, participant: int) -> None: ...
@@ -204,8 +205,8 @@ class MediaEngine:
         """A participant that is fed by :meth:`push`, and whose listener gets the room's audio.
 
         Args:
-            formats: `encoding`, `sample_rate` and `channels` of what is pushed; `reply_encoding`, `reply_rate` and
-                `reply_bitrate` of what comes back.
+            formats: `encoding`, `sample_rate` and `channels` of what is pushed; `reply_encoding`, `reply_rate`,
+                `reply_bitrate` and `reply_frame_ms` of what comes back.
 
         Raises:
             ValueError: A format that the engine does not take.

@@ -114,22 +114,30 @@ def parse_control(data: str) -> Control:
     if kind in ("mute", "unmute"):
         return Mute(kind == "mute")
     if kind == "ping":
-        t = message.get("t")
-        if t is not None and not isinstance(t, int | float | str):
-            raise BadMessage(f"t must be a number or text, not {fields.json_type(t)}", field="t")
-        if isinstance(t, str) and len(t) > MAX_PING_TEXT:
-            raise BadMessage(f"t has {len(t)} characters; at most {MAX_PING_TEXT} come back", field="t")
-        return Ping(t)
+        return parse_ping(message)
     if kind == "stats":
         return Stats({name: value for name, value in message.items() if name != "type"})
     if kind == "bitrate-change":
-        bitrate = message.get("bitrate")
-        if not isinstance(bitrate, int | float) or not MIN_BITRATE <= bitrate <= MAX_BITRATE:
-            raise BadMessage(
-                f"bitrate must be a number from {MIN_BITRATE} to {MAX_BITRATE} bits a second", field="bitrate"
-            )
-        return BitrateChange(int(bitrate))
+        return parse_bitrate(message)
     raise BadMessage(f"type {str(kind)[:40]!r} is not known here; known are {_TYPES}", field="type")
+
+
+def parse_ping(message: dict[str, Any]) -> Ping:
+    """Check a ``ping``."""
+    t = message.get("t")
+    if t is not None and not isinstance(t, int | float | str):
+        raise BadMessage(f"t must be a number or text, not {fields.json_type(t)}", field="t")
+    if isinstance(t, str) and len(t) > MAX_PING_TEXT:
+        raise BadMessage(f"t has {len(t)} characters; at most {MAX_PING_TEXT} come back", field="t")
+    return Ping(t)
+
+
+def parse_bitrate(message: dict[str, Any]) -> BitrateChange:
+    """Check a ``bitrate-change``."""
+    bitrate = message.get("bitrate")
+    if not isinstance(bitrate, int | float) or not MIN_BITRATE <= bitrate <= MAX_BITRATE:
+        raise BadMessage(f"bitrate must be a number from {MIN_BITRATE} to {MAX_BITRATE} bits a second", field="bitrate")
+    return BitrateChange(int(bitrate))
 
 
 def _parse_join(message: dict[str, Any]) -> Join:

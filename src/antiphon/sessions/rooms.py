@@ -277,6 +277,31 @@ class RoomManager:
         self._readers[member.id] = self._background(self._read(participant, member), f"captions of {member.id}")
         return peer
 
+    def join_listener(
+        self, member_id: str, wanted: JoinRoom, listener: Listener, play: Callable[[bytes], None], **reply: Any
+    ) -> Peer:
+        """Put somebody into a room who hears it and says nothing.
+
+        Args:
+            play: Takes what it hears, one tick or packet at a time.
+            reply: Formats of what it hears, as :meth:`MediaEngine.join_local`.
+
+        Raises:
+            AntiphonError: As :meth:`join_socket`.
+            EngineUnavailable: There is no WebRTC.
+        """
+        if self.engine is None:
+            raise EngineUnavailable("nobody hears a room on this server: its operator has turned media off (--no-rtc)")
+        member = self.join(member_id, wanted, "websocket", listener)
+        try:
+            return self._media(member.room).join_local(member, play, publish=False, listen=True, **reply)
+        except ValueError as fault:
+            self.gone(member.id)
+            raise UnsupportedFormat(f"a room makes no such audio: {fault}") from None
+        except AntiphonError:
+            self.gone(member.id)
+            raise
+
     def push(self, peer: Peer, payload: bytes) -> None:
         """Audio of a local participant."""
         peer.media.engine.push(peer.number, payload)
