@@ -72,6 +72,12 @@ class Settings(BaseSettings):
     max_events: int = Field(5000, ge=100, description="Events kept for each session; replaced partials go first.")
     max_total_events: int = Field(200_000, ge=1000, description="Events kept for all sessions; ended ones go first.")
 
+    min_segment_bytes: int = Field(2048, ge=0, description="Stand-alone segments with fewer bytes are skipped.")
+    min_transcript_words: int = Field(
+        4, ge=0, description="Transcripts of stand-alone segments with fewer words are dropped."
+    )
+    segments_per_minute: int = Field(60, ge=1, le=10_000, description="Stand-alone segments of a session in a minute.")
+
     max_rooms: int = Field(1000, ge=1, description="Rooms at once; who would begin another gets session_limit.")
     max_room_participants: int = Field(200, ge=1, le=1000, description="Participants of one room.")
 
@@ -92,6 +98,18 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(1 << 30, ge=4096, description="Largest file, in bytes.")
     max_jobs: int = Field(CORES, ge=1, description="Files transcribed at once.")
     max_queued_jobs: int = Field(32, ge=0, description="Files that may wait for their turn.")
+    media_folder: str = Field("", description="Folder whose audio files may be listened to at /ws-audio.")
+    max_listeners: int = Field(1000, ge=1, description="Listeners at /ws-audio at once; more get session_limit.")
+    max_programmes: int = Field(
+        min(8 * CORES, 64), ge=1, le=1000, description="Sources encoded at once for listeners; more get session_limit."
+    )
+    max_programme_bytes: int = Field(
+        1 << 29, ge=1 << 20, description="Bytes of packets kept for listeners, shared out among max_programmes."
+    )
+    programme_retention: float = Field(
+        30.0, ge=0, le=3600, description="Seconds that a file or a text is kept after its last listener has gone."
+    )
+    max_speech_chars: int = Field(5000, ge=1, le=100_000, description="Characters of one text to be spoken.")
     object_store: str = Field("", description="URL under which batch jobs may name objects (file:///..., s3://...).")
 
     stun_urls: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -127,6 +145,13 @@ class Settings(BaseSettings):
         if url and "://" not in url:
             raise ValueError("object_store must be a URL, such as file:///srv/audio or s3://bucket/prefix")
         return url
+
+    @field_validator("media_folder")
+    @classmethod
+    def _media_folder(cls, folder: str) -> str:
+        if folder and not Path(folder).is_dir():
+            raise ValueError(f"media_folder {folder!r} is not a folder; make it, or name another one")
+        return folder
 
     @field_validator("stun_urls", "turn_urls")
     @classmethod

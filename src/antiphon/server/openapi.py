@@ -186,6 +186,20 @@ def openapi() -> dict[str, Any]:
         },
         ("rooms",),
     )
+    media = _object(
+        {
+            "files": {
+                "type": "array",
+                "items": _object({"name": _TEXT, "bytes": {"type": "integer"}}, ("name", "bytes")),
+            }
+        },
+        ("files",),
+    )
+    voice = _object({"id": _TEXT, "name": _TEXT, "language": _TEXT, "gender": _TEXT}, ("id", "name", "language"))
+    voices = _object(
+        {"engine": _TEXT, "defaultVoice": _TEXT, "voices": {"type": "array", "items": voice}},
+        ("engine", "defaultVoice", "voices"),
+    )
     job_answer = _json("The job", _ref("Job"))
     status = _json("Status", _object({"status": _TEXT}))
     return {
@@ -230,6 +244,12 @@ def openapi() -> dict[str, Any]:
             },
             "/v1/rooms": {"get": _operation("Rooms and who is in them", {"200": _json("The rooms", rooms)})},
             **_whip_paths(),
+            "/v1/media": {
+                "get": _operation("Files that can be heard at /ws-audio", {"200": _json("The files", media)})
+            },
+            "/v1/voices": {
+                "get": _operation("Voices that speak texts at /ws-audio", {"200": _json("The voices", voices)})
+            },
             "/v1/engine": {"get": _operation("What this server can hear", {"200": _json("Engine", _object({}))})},
             "/v1/ice-servers": {
                 "get": _operation(
