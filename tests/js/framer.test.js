@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Framer, downmix } from "../../src/antiphon/web/sdk/framer.js";
+import { Framer, downmix, interleave } from "../../src/antiphon/web/sdk/framer.js";
 
 /** @param {number} size */
 function collect(size) {
@@ -58,4 +58,11 @@ test("channels are averaged, so that one silent side does not clip or vanish", (
   const mono = downmix([Float32Array.of(1, 0.5), Float32Array.of(0, 0.5)]);
   assert.deepEqual([...mono], [0.5, 0.5]);
   assert.throws(() => downmix([]), /at least one channel/);
+});
+
+test("two channels are interleaved, one is itself", () => {
+  const [left, right] = [Float32Array.of(0.5, 0.25), Float32Array.of(-0.5, -0.25)];
+  assert.deepEqual([...interleave([left, right])], [0.5, -0.5, 0.25, -0.25]);
+  assert.equal(interleave([left]), left);
+  assert.throws(() => interleave([]), RangeError);
 });

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { advise, lostAudio } from "../../src/antiphon/web/messages.js";
+import { RtcError } from "../../src/antiphon/web/sdk/errors.js";
 
 const unknown = advise({ code: "no such code" });
 
@@ -17,12 +18,22 @@ test("every code the server may send has its own words and says what to do", () 
   }
 });
 
-test("every way in which capture fails has its own words", () => {
-  const source = readFileSync(new URL("../../src/antiphon/web/capture.js", import.meta.url), "utf8");
-  const listed = source.slice(source.indexOf("@typedef {"), source.indexOf("CaptureProblem"));
-  const codes = [...listed.matchAll(/"([a-z_]+)"/g)].map((match) => String(match[1]));
-  assert.equal(codes.length, 14);
-  for (const code of codes) assert.notEqual(advise({ code }).title, unknown.title, code);
+test("every way in which capture fails has its own words, here and in the SDK", () => {
+  const files = ["audio-capture", "capture-graph", "capture-sources", "microphone"];
+  const codes = files.flatMap((file) => {
+    const source = readFileSync(new URL(`../../src/antiphon/web/sdk/${file}.js`, import.meta.url), "utf8");
+    const thrown = [...source.matchAll(/(?:new RtcError|because)\("([a-z_]+)"/g)];
+    const returned = [...source.matchAll(/(?:return |: |\? |\?\? |=> )"([a-z]+_[a-z_]+|insecure|denied|dismissed)"/g)];
+    return [...thrown, ...returned].map((match) => String(match[1]));
+  });
+  const mistakes = new Set(["already_started", "not_started", "closed", "stream_ended", "no_encoder"]); // of a programmer
+  const found = new Set(codes.filter((code) => !mistakes.has(code)));
+  assert.ok(found.size >= 13, `only ${[...found]} found`);
+  for (const code of found) {
+    assert.notEqual(advise({ code }).title, unknown.title, code);
+    assert.notEqual(new RtcError(code).action, "", code);
+  }
+  for (const code of mistakes) assert.notEqual(new RtcError(code).action, "", code);
 });
 
 test("the server's own words are shown where only it knows the cause", () => {

@@ -2,8 +2,8 @@
  * What the user chooses: source, microphone, file, language and the server's key.
  */
 
-import { captureProblem, listMicrophones } from "./capture.js";
 import { element } from "./page.js";
+import { AudioCapture } from "./sdk/audio-capture.js";
 import { accessKey, askServer, keepAccessKey } from "./server.js";
 
 /** @typedef {import("./messages.js").Problem} Problem */
@@ -55,7 +55,7 @@ export class Controls {
       void this.greetServer();
     });
     this.#takeDroppedFiles();
-    if (captureProblem("microphone") === null) {
+    if (AudioCapture.problem("microphone") === null) {
       navigator.mediaDevices.addEventListener("devicechange", () => void this.refreshDevices());
     }
     const chosen = document.querySelector("input[name=source]:checked"); // a reload may have kept it
@@ -116,7 +116,7 @@ export class Controls {
 
   async refreshDevices() {
     const chosen = this.#device.value;
-    const microphones = await listMicrophones();
+    const microphones = await AudioCapture.microphones();
     const named = microphones.filter(({ label, id }) => label !== "" && !ALIASES.has(id));
     this.#device.replaceChildren(
       new Option("The system’s choice", ""),
@@ -150,8 +150,8 @@ export class Controls {
     }
     this.show(this.#running);
     this.#forget();
-    const problem = this.#source === "file" ? null : captureProblem(this.#source);
-    if (problem !== null) this.#tell({ code: problem });
+    const problem = this.#source === "file" ? null : AudioCapture.problem(this.#source);
+    if (problem !== null) this.#tell({ code: problem.code });
   }
 
   #takeDroppedFiles() {

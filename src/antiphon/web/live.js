@@ -2,84 +2,89 @@
  * A source of sound joined to the server: what is captured goes into the stream, until either ends.
  */
 
-import { Capture, CaptureError } from "./capture.js";
-import { CaptionStream, FRAMES_PER_SECOND } from "./stream.js";
+import { AudioCapture } from "./sdk/audio-capture.js";
+import { AudioStreamManager } from "./sdk/audio-stream-manager.js";
+import { RtcError } from "./sdk/errors.js";
 
+const FRAMES_PER_SECOND = 50;
 const SILENT_LEVEL = 1 / 0x8000;
 const SILENT_FRAMES = 5 * FRAMES_PER_SECOND;
 
-/** @typedef {import("./capture.js").CaptureProblem} CaptureProblem */
+/** @typedef {import("./sdk/stream-events.js").StreamEvents} StreamEvents */
+/** @typedef {"microphone" | "tab" | "both"} LiveSource */
+/** @typedef {"state" | "take" | "transcript" | "speaking" | "lost" | "error"} Forwarded */
 
 /**
  * What a session tells, beside the events of its stream: `captured` once the source is open, `level` for each 20 ms,
- * `problem` when the source fails or ceases, `hint` when something looks wrong or right again.
+ * `problem` when a source fails or ceases, `hint` when something looks wrong or right again.
  *
- * @typedef {import("./stream.js").StreamEvent
+ * @typedef {{[T in Forwarded]: StreamEvents[T] & {type: T}}[Forwarded]
  *   | {type: "captured", label: string}
  *   | {type: "level", level: number}
- *   | {type: "problem", code: CaptureProblem}
+ *   | {type: "problem", code: string}
  *   | {type: "hint", code: "muted" | "silence", active: boolean}} LiveEvent
  */
 
+/** @type {readonly Forwarded[]} */
+const FORWARDED = ["state", "take", "transcript", "speaking", "lost", "error"];
+
 export class LiveSession {
   #tell;
-  #options;
+  #source;
+  #capture;
   #stream;
-  /** @type {Capture | null} */
-  #capture = null;
+  #captured = false;
   #stopped = false;
   #quietFrames = 0;
   #silent = false;
 
-  /** Frames captured. */
-  frames = 0;
-
   /**
    * @param {object} options
-   * @param {import("./capture.js").LiveSource} options.source
+   * @param {LiveSource} options.source
    * @param {string} options.deviceId "" for the system's choice.
    * @param {string} options.language
    * @param {string} options.key Access key; "" for none.
-   * @param {string} options.url Of the server's `/audio-stream`.
    * @param {(event: LiveEvent) => void} options.tell
    */
-  constructor({ source, deviceId, language, key, url, tell }) {
+  constructor({ source, deviceId, language, key, tell }) {
     this.#tell = tell;
-    this.#options = { source, deviceId };
-    this.#stream = new CaptionStream({ url, language, key, tell: (event) => this.#onStream(event) });
+    this.#source = source;
+    this.#capture = new AudioCapture({ source, deviceId, codec: "pcm_s16le" });
+    this.#stream = new AudioStreamManager({ language, key });
+    for (const type of FORWARDED) {
+      this.#stream.on(type, (detail) => this.#onStream(/** @type {LiveEvent} */ ({ ...detail, type })));
+    }
+    this.#capture.on("frame", ({ data }) => this.#stream.sendAudioData(data));
+    this.#capture.on("level", ({ level }) => this.#onLevel(level));
+    this.#capture.on("ended", ({ error, left }) => {
+      this.#tell({ type: "problem", code: left > 0 ? `${error.code}_other` : error.code });
+      if (left === 0) void this.stop();
+    });
+    this.#capture.on("error", ({ error }) => {
+      this.#tell({ type: "problem", code: error.code });
+      void this.stop();
+    });
+    this.#capture.on("held", ({ active }) => this.#tell({ type: "hint", code: "muted", active }));
   }
 
   /** Seconds captured. */
   get seconds() {
-    return this.frames / FRAMES_PER_SECOND;
+    return this.#stream.seconds;
   }
 
   /** Ask for the source, then join the server. Returns whether it came so far. */
   async start() {
     try {
-      const capture = await Capture.open({
-        ...this.#options,
-        onFrame: (samples, level) => this.#onFrame(samples, level),
-        onEnd: (code) => {
-          if (this.#stopped) return;
-          this.#tell({ type: "problem", code });
-          void this.stop();
-        },
-        onMuted: (active) => this.#tell({ type: "hint", code: "muted", active }),
-      });
-      if (this.#stopped) {
-        await capture.stop();
-        return false;
-      }
-      this.#capture = capture;
+      await this.#capture.start();
     } catch (error) {
-      if (!this.#stopped) {
-        this.#tell({ type: "problem", code: error instanceof CaptureError ? error.code : "capture_failed" });
-      }
+      const code = error instanceof RtcError ? error.code : "capture_failed";
+      if (!this.#stopped) this.#tell({ type: "problem", code });
       return false;
     }
-    this.#tell({ type: "captured", label: this.#capture.label });
-    this.#stream.start();
+    this.#captured = true;
+    const names = this.#capture.sources.map(({ label }) => label).filter((label) => label !== "");
+    this.#tell({ type: "captured", label: names.join(" and ") });
+    void this.#stream.connect();
     return true;
   }
 
@@ -87,38 +92,30 @@ export class LiveSession {
   async stop() {
     const again = this.#stopped;
     this.#stopped = true;
-    const capture = this.#capture;
-    this.#capture = null;
-    await capture?.stop();
-    if (again || capture !== null) this.#stream.leave();
+    await this.#capture.stop();
+    if (again || this.#captured) this.#stream.leave();
   }
 
   retryNow() {
     this.#stream.retryNow();
   }
 
-  /**
-   * @param {Int16Array} samples
-   * @param {number} level
-   */
-  #onFrame(samples, level) {
-    this.frames++;
-    this.#stream.push(samples);
+  /** @param {number} level */
+  #onLevel(level) {
     this.#tell({ type: "level", level });
     this.#quietFrames = level > SILENT_LEVEL ? 0 : this.#quietFrames + 1;
     const silent = this.#quietFrames >= SILENT_FRAMES;
-    if (silent !== this.#silent && this.#options.source === "microphone") {
+    if (silent !== this.#silent && this.#source === "microphone") {
       this.#silent = silent;
       this.#tell({ type: "hint", code: "silence", active: silent });
     }
   }
 
-  /** @param {import("./stream.js").StreamEvent} event */
+  /** @param {LiveEvent} event */
   #onStream(event) {
     if (event.type === "state" && event.state.phase === "ended") {
       this.#stopped = true;
-      void this.#capture?.stop();
-      this.#capture = null;
+      void this.#capture.stop();
     }
     this.#tell(event);
   }

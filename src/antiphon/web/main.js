@@ -14,7 +14,7 @@ import { Sheet } from "./sheet.js";
 import { keepAwake } from "./wake.js";
 
 /** @typedef {import("./messages.js").Problem} Problem */
-/** @typedef {import("./stream.js").StreamState} StreamState */
+/** @typedef {import("./sdk/stream-events.js").StreamState} StreamState */
 
 const CLOCK_EVERY_MS = 250;
 
@@ -72,14 +72,11 @@ function toggled() {
 
 /** @param {"microphone" | "tab"} source */
 async function startLive(source) {
-  const url = new URL("/audio-stream", location.href);
-  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   const session = new LiveSession({
     source,
     deviceId: controls.deviceId,
     language: controls.language,
     key: controls.key,
-    url: url.href,
     tell: (event) => {
       if (live === session) onLive(event, source);
     },
@@ -143,8 +140,8 @@ function onLive(event, source) {
     case "take":
       if (!event.fresh) tellProblem({ code: "session_lost" }, "status");
       return sheet.beginTake(liveBase + event.offset);
-    case "result":
-      return sheet.apply(event.result);
+    case "transcript":
+      return sheet.apply(event);
     case "speaking":
       meter.speech = event.active;
       return;

@@ -10,7 +10,7 @@
 
 /**
  * @typedef {object} Problem
- * @property {string} code Of the wire contract, of `CaptureProblem`, or of this page.
+ * @property {string} code Of the wire contract, of the SDK, or of this page.
  * @property {string} [message] What the server or the browser said.
  * @property {number | null} [retryAfter] Seconds.
  */
@@ -56,6 +56,10 @@ const ADVICE = {
     title: "The microphone could not be opened",
     action: "Another program may be using it. Close that one, then press Start again.",
   },
+  needs_click: {
+    title: "The browser wants a click first",
+    action: "Press Start again.",
+  },
   no_tab_audio: {
     title: "No sound was shared",
     action: "Press Start again, choose a tab, and switch on “Also share tab audio”.",
@@ -73,6 +77,14 @@ const ADVICE = {
   sharing_ended: {
     title: "Sharing was ended",
     action: "What was heard until then is below. Press Start to share again.",
+  },
+  device_gone_other: {
+    title: "The microphone was disconnected",
+    action: "The tab is still heard. Press Stop and Start to hear both again.",
+  },
+  sharing_ended_other: {
+    title: "Sharing was ended",
+    action: "The microphone is still heard. Press Stop and Start to hear both again.",
   },
   muted: {
     title: "The system is holding the sound back",

@@ -2,8 +2,8 @@
  * What the user chooses: name, room, the way of the sound, captions, microphone and the server's key.
  */
 
-import { listMicrophones } from "../capture.js";
 import { element } from "../page.js";
+import { AudioCapture } from "../sdk/audio-capture.js";
 import { accessKey, askServer, keepAccessKey } from "../server.js";
 
 /** @typedef {"relay" | "mix" | "direct"} Way */
@@ -141,7 +141,7 @@ export class RoomForm {
 
   async refreshDevices() {
     const chosen = this.#device.value;
-    const microphones = await listMicrophones();
+    const microphones = await AudioCapture.microphones();
     const named = microphones.filter(({ label, id }) => label !== "" && !ALIASES.has(id));
     this.#device.replaceChildren(
       new Option("The system’s choice", ""),
