@@ -13,6 +13,7 @@ pub mod level;
 pub mod live;
 pub mod mixer;
 pub mod opus;
+pub mod pace;
 pub mod resample;
 pub mod room;
 pub mod rtp;

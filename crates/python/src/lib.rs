@@ -1,6 +1,7 @@
 //! Python bindings of `antiphon-core`: types are converted here, and nothing is decided.
 
 mod bitrate;
+mod broadcast;
 mod container;
 mod dsp;
 mod echo;
@@ -21,6 +22,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     for register in [
         bitrate::register,
+        broadcast::register,
         container::register,
         dsp::register,
         echo::register,

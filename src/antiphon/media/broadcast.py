@@ -276,9 +276,9 @@ class Broadcaster:
         """What is known of a reader.
 
         Returns:
-            `sent` (packets), `bytes` (of all frames), `dropped` (packets left out), `stalls` (times that the thread came
-            more than two packets late and the timeline was moved), `underruns` (times that a packet was not there when
-            its time came), `position` (number of the next packet to be sent).
+            `sent` (packets), `bytes` (of all frames), `dropped` (packets left out), `stalls` (times that the thread
+            came more than two packets late and the timeline was moved), `underruns` (times that a packet was not there
+            when its time came), `position` (number of the next packet to be sent).
 
         Raises:
             NotFound: It is gone, or was released.

@@ -1,0 +1,408 @@
+//! The thread: sends each packet at its time, and does what it is asked.
+
+mod reader;
+mod shelf;
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::Receiver,
+    },
+    time::{Duration, Instant},
+};
+
+use mio::{Events as Readiness, Interest, Poll, Token, unix::SourceFd};
+use socket2::Socket;
+
+use crate::{
+    ReaderId, TapeId,
+    alarm::Alarm,
+    command::Command,
+    event::{Event, Events, GoneReason},
+    shared::{ReaderShared, Totals},
+};
+use reader::{Reader, Turn};
+use shelf::Shelf;
+
+pub(crate) const WAKE: Token = Token(0);
+const ALARM: Token = Token(1);
+const FIRST_READER: usize = 2;
+/// Commands taken before anything else gets its turn.
+const COMMANDS: usize = 256;
+/// Longest sleep.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// How often the thread says what it costs.
+const ACCOUNTING: u64 = 250_000;
+/// Microseconds that a reader has to take what is to be written before it is let go.
+const LETTING_GO: u64 = 2_000_000;
+
+/// What the thread is made with.
+pub(crate) struct Parts {
+    pub(crate) poll: Poll,
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) told: Arc<AtomicBool>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) totals: Arc<Totals>,
+}
+
+pub(crate) struct Worker {
+    parts: Parts,
+    alarm: Alarm,
+    /// When the alarm is set for; 0: it isn't.
+    alarm_at: u64,
+    clock: Clock,
+    tapes: HashMap<TapeId, Shelf>,
+    readers: Vec<Option<Reader>>,
+    free: Vec<usize>,
+    slots: HashMap<ReaderId, usize>,
+    /// When readers want their turn. Those that have changed their mind since have no effect.
+    wakes: BinaryHeap<Reverse<(u64, usize)>>,
+    news: Vec<Event>,
+    late: Vec<u64>,
+    accounted: u64,
+}
+
+/// Microseconds since the thread's beginning.
+#[derive(Clone, Copy)]
+struct Clock(Instant);
+
+impl Clock {
+    fn now(self) -> u64 {
+        self.at(Instant::now())
+    }
+
+    fn at(self, instant: Instant) -> u64 {
+        instant.saturating_duration_since(self.0).as_micros() as u64
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(parts: Parts) -> io::Result<Self> {
+        let alarm = Alarm::new(parts.poll.registry(), ALARM)?;
+        Ok(Self {
+            parts,
+            alarm,
+            alarm_at: 0,
+            clock: Clock(Instant::now()),
+            tapes: HashMap::new(),
+            readers: Vec::new(),
+            free: Vec::new(),
+            slots: HashMap::new(),
+            wakes: BinaryHeap::new(),
+            news: Vec::new(),
+            late: Vec::new(),
+            accounted: 0,
+        })
+    }
+
+    pub(crate) fn run(mut self) {
+        let mut ready = Readiness::with_capacity(1024);
+        let mut busy = false;
+        loop {
+            let sleep = if busy { Some(Duration::ZERO) } else { self.sleep() };
+            match self.parts.poll.poll(&mut ready, sleep) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    // Nothing can be waited for any more; all that is left is to say so.
+                    self.give_up(&error);
+                    return;
+                }
+                _ => {}
+            }
+            self.parts.told.store(false, Ordering::Release);
+            for event in ready.iter().filter(|event| event.token().0 >= FIRST_READER) {
+                let slot = event.token().0 - FIRST_READER;
+                self.ready(slot, event.is_error() || event.is_write_closed());
+            }
+            let Some(more) = self.obey() else { return };
+            busy = more;
+            self.wake();
+            self.report();
+        }
+    }
+
+    /// How long the poll may sleep, with the alarm set for the first who wants a turn.
+    fn sleep(&mut self) -> Option<Duration> {
+        let now = self.clock.now();
+        let next = self.wakes.peek().map_or(u64::MAX, |Reverse((at, _))| *at);
+        if next <= now {
+            return Some(Duration::ZERO);
+        }
+        let after = Duration::from_micros(next - now);
+        if after >= LONGEST_SLEEP {
+            return Some(LONGEST_SLEEP);
+        }
+        if self.alarm_at == next {
+            return Some(LONGEST_SLEEP);
+        }
+        match self.alarm.set(after) {
+            Some(timeout) => Some(timeout),
+            None => {
+                self.alarm_at = next;
+                Some(LONGEST_SLEEP)
+            }
+        }
+    }
+
+    /// Gives those their turn whose time has come.
+    fn wake(&mut self) {
+        let now = self.clock.now();
+        while let Some(Reverse((at, slot))) = self.wakes.peek().copied()
+            && at <= now
+        {
+            self.wakes.pop();
+            if let Some(reader) = self.readers[slot].as_mut()
+                && reader.wake == Some(at)
+            {
+                reader.wake = None;
+                self.serve(slot);
+            }
+        }
+    }
+
+    /// A socket can be written again, or never again.
+    fn ready(&mut self, slot: usize, broken: bool) {
+        let Some(reader) = self.readers.get_mut(slot).and_then(Option::as_mut) else { return };
+        if broken {
+            let reason = reader.fault();
+            self.remove(slot, Some(reason));
+        } else if reader.line.blocked() {
+            reader.line.unblock();
+            self.serve(slot);
+        }
+    }
+
+    /// Gives a reader its turn: what is due and can be written is written.
+    fn serve(&mut self, slot: usize) {
+        self.go_over(slot);
+        let Some(reader) = self.readers[slot].as_mut() else { return };
+        let turn = reader.turn(&self.tapes, self.clock, &mut self.news, &mut self.late, &self.parts.totals);
+        match turn {
+            Ok(Turn::Wait(wake)) => {
+                if wake.is_some() && wake != reader.wake {
+                    self.wakes.extend(wake.map(|at| Reverse((at, slot))));
+                }
+                reader.wake = wake;
+                let due = reader.cursor.due();
+                let (tape, heading) = (reader.tape, reader.heading);
+                for tape in tape.into_iter().chain(heading) {
+                    if let Some(shelf) = self.tapes.get_mut(&tape) {
+                        shelf.passed(due);
+                        shelf.check_low(tape, &mut self.news);
+                    }
+                }
+            }
+            Ok(Turn::Done) => self.remove(slot, None),
+            Err(reason) => self.remove(slot, Some(reason)),
+        }
+    }
+
+    /// Puts a reader on the tape that it heads for, where that one has come far enough.
+    fn go_over(&mut self, slot: usize) {
+        let Some(reader) = self.readers[slot].as_mut() else { return };
+        if reader.may_go_over(&self.tapes)
+            && let Some(former) = reader.go_over()
+            && let Some(shelf) = self.tapes.get_mut(&former)
+        {
+            shelf.leave(slot, self.readers.as_slice());
+        }
+    }
+
+    /// Takes what it is asked to do. Gives whether there is more; None where it is to end.
+    fn obey(&mut self) -> Option<bool> {
+        for _ in 0..COMMANDS {
+            let Ok(command) = self.parts.commands.try_recv() else { return Some(false) };
+            match command {
+                Command::OpenTape { tape, shared } => {
+                    self.tapes.insert(tape, Shelf::new(shared));
+                    self.parts.totals.tapes.store(self.tapes.len(), Ordering::Relaxed);
+                }
+                Command::Append { tape, frames, at } => {
+                    let at = self.clock.at(at);
+                    self.news_of(tape, |shelf, totals| shelf.append(&frames, at, totals));
+                }
+                Command::Finish { tape } => self.news_of(tape, |shelf, _| shelf.finish()),
+                Command::CloseTape { tape } => self.close_tape(tape),
+                Command::Attach { reader, tape, socket, position, max_lag_us, shared } => {
+                    self.attach(reader, tape, socket, position, max_lag_us, shared);
+                }
+                Command::Send { reader, frame } => self.act(reader, |reader, _| reader.queue(&frame)),
+                Command::Switch { reader, tape } => self.switch(reader, tape),
+                Command::Seek { reader, position, tape } => self.seek(reader, position, tape),
+                Command::Pause { reader } => self.act(reader, |reader, _| reader.cursor.pause()),
+                Command::Resume { reader } => self.act(reader, Reader::resume),
+                Command::Detach { reader } => self.detach(reader),
+                Command::Stop => return None,
+            }
+        }
+        Some(true)
+    }
+
+    /// Changes a tape, and has its readers look at it.
+    fn news_of(&mut self, tape: TapeId, change: impl FnOnce(&mut Shelf, &Totals)) {
+        let Some(shelf) = self.tapes.get_mut(&tape) else { return };
+        change(shelf, &self.parts.totals);
+        for slot in shelf.readers() {
+            self.serve(slot);
+        }
+        if let Some(shelf) = self.tapes.get_mut(&tape) {
+            shelf.check_low(tape, &mut self.news);
+        }
+    }
+
+    /// Does something to a reader, and gives it its turn.
+    fn act(&mut self, reader: ReaderId, change: impl FnOnce(&mut Reader, &HashMap<TapeId, Shelf>)) {
+        let Some(&slot) = self.slots.get(&reader) else { return };
+        if let Some(reader) = self.readers[slot].as_mut() {
+            change(reader, &self.tapes);
+            self.serve(slot);
+        }
+    }
+
+    fn close_tape(&mut self, tape: TapeId) {
+        let Some(shelf) = self.tapes.remove(&tape) else { return };
+        let readers = shelf.close(&self.parts.totals);
+        self.parts.totals.tapes.store(self.tapes.len(), Ordering::Relaxed);
+        for &slot in &readers {
+            if let Some(reader) = self.readers[slot].as_mut() {
+                reader.tape_closed(tape);
+            }
+        }
+        for slot in readers {
+            self.serve(slot);
+        }
+    }
+
+    fn attach(
+        &mut self,
+        id: ReaderId,
+        tape: TapeId,
+        socket: Socket,
+        position: u64,
+        max_lag_us: u64,
+        shared: Arc<ReaderShared>,
+    ) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.readers.push(None);
+            self.readers.len() - 1
+        });
+        let mut reader = Reader::new(id, socket, max_lag_us, shared);
+        let fd = reader.line.fd();
+        let watched =
+            self.parts.poll.registry().register(&mut SourceFd(&fd), Token(slot + FIRST_READER), Interest::WRITABLE);
+        if let Some(shelf) = self.tapes.get_mut(&tape) {
+            reader.join(tape, shelf, Some(position), slot);
+        } else {
+            reader.cursor.end();
+        }
+        self.slots.insert(id, slot);
+        self.readers[slot] = Some(reader);
+        self.parts.totals.readers.store(self.slots.len(), Ordering::Relaxed);
+        match watched {
+            Ok(()) => self.serve(slot),
+            Err(error) => self.remove(slot, Some(GoneReason::Other(error.to_string()))),
+        }
+    }
+
+    fn switch(&mut self, reader: ReaderId, tape: TapeId) {
+        let Some(&slot) = self.slots.get(&reader) else { return };
+        let Some(reader) = self.readers[slot].as_mut() else { return };
+        if let Some(former) = reader.heading.take()
+            && let Some(shelf) = self.tapes.get_mut(&former)
+        {
+            shelf.leave(slot, self.readers.as_slice());
+        }
+        let Some(reader) = self.readers[slot].as_mut() else { return };
+        if reader.tape != Some(tape)
+            && let Some(shelf) = self.tapes.get_mut(&tape)
+        {
+            reader.head_for(tape, shelf, slot);
+        }
+        self.serve(slot);
+    }
+
+    fn seek(&mut self, reader: ReaderId, position: Option<u64>, tape: Option<TapeId>) {
+        let Some(&slot) = self.slots.get(&reader) else { return };
+        let Some(reader) = self.readers[slot].as_ref() else { return };
+        let Some(target) = tape.or(reader.tape) else { return };
+        if reader.leaving.is_some() || !self.tapes.contains_key(&target) {
+            return;
+        }
+        self.leave_tapes(slot);
+        if let (Some(reader), Some(shelf)) = (self.readers[slot].as_mut(), self.tapes.get_mut(&target)) {
+            reader.join(target, shelf, position, slot);
+        }
+        self.serve(slot);
+    }
+
+    fn detach(&mut self, reader: ReaderId) {
+        let Some(&slot) = self.slots.get(&reader) else { return };
+        self.leave_tapes(slot);
+        if let Some(reader) = self.readers[slot].as_mut() {
+            reader.leaving.get_or_insert(self.clock.now() + LETTING_GO);
+            reader.cursor.end();
+            self.serve(slot);
+        }
+    }
+
+    /// Takes a reader off the tapes that it is on.
+    fn leave_tapes(&mut self, slot: usize) {
+        let Some(reader) = self.readers[slot].as_mut() else { return };
+        let tapes = [reader.tape.take(), reader.heading.take()];
+        for tape in tapes.into_iter().flatten() {
+            if let Some(shelf) = self.tapes.get_mut(&tape) {
+                shelf.leave(slot, self.readers.as_slice());
+            }
+        }
+    }
+
+    /// Forgets a reader: it was let go, or is gone for a reason.
+    fn remove(&mut self, slot: usize, reason: Option<GoneReason>) {
+        self.leave_tapes(slot);
+        let Some(reader) = self.readers[slot].take() else { return };
+        let fd = reader.line.fd();
+        // The socket itself lives on with its owner, so closing the descriptor would not end the watch.
+        let _ = self.parts.poll.registry().deregister(&mut SourceFd(&fd));
+        self.slots.remove(&reader.id);
+        self.free.push(slot);
+        self.parts.totals.readers.store(self.slots.len(), Ordering::Relaxed);
+        self.news.push(match reason {
+            None => Event::Released(reader.id),
+            Some(reason) => {
+                self.parts.totals.errors.fetch_add(1, Ordering::Relaxed);
+                Event::Gone { reader: reader.id, reason }
+            }
+        });
+    }
+
+    /// Tells what has happened.
+    fn report(&mut self) {
+        if !self.late.is_empty() {
+            self.parts.totals.late().add(self.late.drain(..), Instant::now());
+        }
+        self.parts.events.extend(&mut self.news);
+        let now = self.clock.now();
+        if now >= self.accounted + ACCOUNTING {
+            self.accounted = now;
+            self.parts.totals.cpu_us.store(cpu_time(), Ordering::Relaxed);
+        }
+    }
+
+    fn give_up(&mut self, error: &io::Error) {
+        for slot in 0..self.readers.len() {
+            self.remove(slot, Some(GoneReason::Other(error.to_string())));
+        }
+        self.report();
+    }
+}
+
+/// Microseconds of processor time that this thread has used.
+fn cpu_time() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes one value, which lives as long as it.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    if result == 0 { time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000 } else { 0 }
+}
