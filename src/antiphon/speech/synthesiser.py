@@ -245,7 +245,7 @@ def match_voice(wanted: str, language: str, voices: tuple[Voice, ...]) -> Voice:
     """The voice for a request.
 
     Case does not matter, nor ``_`` for ``-`` in a language. A bare language (``en``) finds its first region, and a
-    region that no voice has (``de-LI``) finds the bare language, if a voice has that.
+    region that no voice has (``de-LI``, ``en-AU``) finds the bare language, or else the first region.
 
     Raises:
         BadMessage: There is no such voice, or it speaks another language.
@@ -272,10 +272,11 @@ def match_voice(wanted: str, language: str, voices: tuple[Voice, ...]) -> Voice:
         return named[0]
     if not tag:
         return voices[0]
+    bare = tag.partition("-")[0]
     exact = [voice for voice in voices if voice.language.lower() == tag]
-    broader = [voice for voice in voices if voice.language.lower() == tag.partition("-")[0]]
-    narrower = [voice for voice in voices if _speaks(voice, tag)]
-    if found := exact or narrower or broader:
+    near = [voice for voice in voices if _speaks(voice, tag)]
+    akin = [voice for voice in voices if voice.language.lower().partition("-")[0] == bare]
+    if found := exact or near or akin:
         return found[0]
     languages = list(dict.fromkeys(voice.language for voice in voices))
     raise UnsupportedFormat(

@@ -1,8 +1,9 @@
-"""Doubles and tools for tests, of this project and those built on it. Nothing here hears; nothing here is a default."""
+"""Doubles and tools for tests, of this project and those built on it. Nothing here hears or speaks, or is a default."""
 
 from antiphon.testing.clock import VirtualClock
 from antiphon.testing.link import UdpLink
 from antiphon.testing.recogniser import ScriptedRecogniser
 from antiphon.testing.rtc import ScriptedRtcEngine
+from antiphon.testing.synthesiser import ScriptedSynthesiser
 
-__all__ = ["ScriptedRecogniser", "ScriptedRtcEngine", "UdpLink", "VirtualClock"]
+__all__ = ["ScriptedRecogniser", "ScriptedRtcEngine", "ScriptedSynthesiser", "UdpLink", "VirtualClock"]
