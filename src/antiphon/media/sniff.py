@@ -15,6 +15,9 @@ ACCEPTED = "WAV, FLAC, MP3, MP4/M4A, Ogg or WebM"
 SHORT_HEAD = 64
 """Bytes that settle every kind of file but those without a signature at their start."""
 
+QUICK_HEAD = 4 * 1024
+"""Bytes searched for frames of an MP3 where that holds others up."""
+
 LONG_HEAD = 64 * 1024
 """Bytes searched for the first frames of an MP3 that begins with something else, such as padding."""
 
@@ -116,6 +119,18 @@ def by_frames(head: bytes) -> Container | None:
             return Container("mp3", "mp3", offset=start)
         start += 1
     return None
+
+
+def check(data: bytes) -> None:
+    """Say at once that a whole file is none of the kinds taken, where its first bytes show that.
+
+    Raises:
+        BadAudio: It is no audio.
+        UnsupportedFormat: It is audio of a kind that is not taken.
+    """
+    head = data[id3_size(data) :][:QUICK_HEAD]
+    if by_signature(head) is None and by_frames(head) is None:
+        raise refusal(head)
 
 
 def refusal(head: bytes) -> AntiphonError:

@@ -71,7 +71,7 @@ def parse_chunk(data: object) -> tuple[bytes, int | None]:
         if seq is not None and not (type(seq) is int and 0 <= seq < 2**53):
             raise BadMessage("seq must be a whole number from 0 on", field="seq")
     if isinstance(chunk, str):
-        return _decode_base64(chunk), seq
+        return decode_base64(chunk, "chunk"), seq
     if isinstance(chunk, bytes):
         return chunk, seq
     if isinstance(chunk, bytearray | memoryview):
@@ -81,7 +81,12 @@ def parse_chunk(data: object) -> tuple[bytes, int | None]:
     )
 
 
-def _decode_base64(text: str) -> bytes:
+def decode_base64(text: str, name: str) -> bytes:
+    """The bytes of a field `name` that is base64 text.
+
+    Raises:
+        BadAudio: It is something else.
+    """
     try:
         decoded: bytes = pybase64.b64decode(text, validate=True)
     except ValueError:
@@ -91,8 +96,8 @@ def _decode_base64(text: str) -> bytes:
             decoded = pybase64.b64decode(unbroken + "=" * (-len(unbroken) % 4), validate=True)
         except ValueError:
             raise BadAudio(
-                "chunk is not base64; encode the raw samples (RFC 4648 section 4), or send them as binary",
-                field="chunk",
+                f"{name} is not base64; encode the bytes of the audio (RFC 4648 section 4), or send them as binary",
+                field=name,
             ) from None
     return decoded
 

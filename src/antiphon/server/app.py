@@ -19,15 +19,18 @@ from antiphon.protocol.signaling import Signaling, SignalingLimits
 from antiphon.security.access import Access, bearer_token
 from antiphon.security.turn import IceOptions, IceServer, MediaAddress, ice_servers, link_headers
 from antiphon.server.config import Settings
+from antiphon.server.listening import Listening
 from antiphon.server.openapi import openapi
 from antiphon.sessions import SessionLimits, SessionManager
 from antiphon.sessions.jobs import JobLimits, JobManager
 from antiphon.sessions.rooms import RoomManager, RoomOptions
+from antiphon.sessions.segments import SegmentLimits, SegmentManager
 from antiphon.speech.endpointer import EndpointerOptions
 from antiphon.speech.recogniser import EngineOptions, Recogniser
 from antiphon.speech.registry import create_recogniser
+from antiphon.speech.synthesiser import Synthesiser
 from antiphon.speech.transcriber import TranscriberOptions
-from antiphon.state import MemoryStore
+from antiphon.state import MemoryStore, MemoryWindows, RateWindows
 from antiphon.telemetry.logs import get_logger
 from antiphon.telemetry.metrics import Metrics
 from antiphon.transports.http.ice import IceRoutes
@@ -36,6 +39,7 @@ from antiphon.transports.http.uploads import Uploads
 from antiphon.transports.http.whip import EXPOSED as WHIP_HEADERS
 from antiphon.transports.http.whip import PREFIXES as WHIP_PREFIXES
 from antiphon.transports.http.whip import WhipRoutes
+from antiphon.transports.socketio.segments import SegmentDoor
 from antiphon.transports.socketio.server import SocketIOServer
 from antiphon.transports.socketio.signaling import SignalingDoor
 from antiphon.transports.socketio.transcription import TranscriptionDoor
@@ -45,17 +49,20 @@ log = get_logger("server")
 
 MAX_PATH = 1024
 """Characters of a path; no name of ours is near that, and file systems fail on longer ones."""
+MAX_LINE = 2 << 20
+"""Bytes of a request's first line, as much as browsers send: a text to be spoken stands in it, and one that is too long
+is told so over its WebSocket."""
 
 OPEN_TO_PAGES = ("/v1/", *WHIP_PREFIXES)
 """Where pages of other origins may ask, if the settings allow theirs."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-PAGES = frozenset({"/", "/rooms.html"})
+PAGES = frozenset({"/", "/rooms.html", "/listen.html"})
 
 CONTENT_SECURITY_POLICY = (
-    "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; media-src 'self' blob:; "
-    "worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self' ws: wss:; img-src 'self' data:; "
+    "media-src 'self' blob:; worker-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 
@@ -70,9 +77,16 @@ class Server:
         settings: What is set.
         recogniser: An engine to use instead of the one that the settings name.
         clock: Time.
+        synthesiser: An engine to use instead of the one that the settings name.
     """
 
-    def __init__(self, settings: Settings, recogniser: Recogniser | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        recogniser: Recogniser | None = None,
+        clock: Clock | None = None,
+        synthesiser: Synthesiser | None = None,
+    ) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
         self.recogniser = recogniser or create_recogniser(settings.engine, engine_options(settings))
@@ -89,6 +103,12 @@ class Server:
             self.sessions,
             JobLimits(settings.max_jobs, settings.max_queued_jobs, settings.max_session, settings.max_retained),
         )
+        self.segments = SegmentManager(
+            self.sessions,
+            RateWindows(settings.segments_per_minute, MemoryWindows(self.clock.monotonic), self.clock.monotonic),
+            SegmentLimits(settings.min_segment_bytes, settings.min_transcript_words),
+            settings.max_jobs,
+        )
         self.access = Access(
             tuple(key.get_secret_value() for key in settings.api_keys),
             settings.cors_origins,
@@ -101,6 +121,7 @@ class Server:
         self.transcription = TranscriptionDoor(
             self.sio, self.sessions, self.access, settings.ack_interval, settings.send_timeout
         )
+        self.segment_door = SegmentDoor(self.sio, self.sessions, self.segments)
         self.ice = ice_options(settings)
         self.rooms = RoomManager(
             Signaling(SignalingLimits(settings.max_rooms, settings.max_room_participants)),
@@ -117,6 +138,7 @@ class Server:
             settings.ack_interval,
             settings.send_timeout,
         )
+        self.listening = Listening(settings, self.rooms, self.access, self.clock, synthesiser)
         self.media_address: MediaAddress | None = None
         self.metrics = Metrics(self._gauges)
         self.app = self._application()
@@ -131,7 +153,8 @@ class Server:
             OSError: The port is taken; as :class:`MediaPortTaken` that for media.
         """
         await self.recogniser.start()
-        self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=2.0)
+        await self.listening.start()
+        self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=2.0, max_line_size=MAX_LINE)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.settings.host, self.settings.port, backlog=1024)
         await site.start()
@@ -148,13 +171,18 @@ class Server:
                 await site.stop()
         self.transcription.announce_shutdown()
         self.audio_stream.announce_shutdown()
+        self.listening.door.announce_shutdown()
+        self.segments.drain()
         await self.rooms.end_captions(self.settings.shutdown_grace)
         complete = await self.sessions.drain(self.settings.shutdown_grace)
         log.info("drained", complete=complete)
+        await self.segments.close()
         await self.jobs.close()
         # what the last streams had to say is on its way to the clients
         await asyncio.sleep(0)
         await self.audio_stream.close()
+        await self.listening.close()
+        await self.segment_door.close()
         await self.transcription.close()
         await self.sio.shutdown()
         self.rooms.close()
@@ -206,6 +234,7 @@ class Server:
         app.on_response_prepare.append(_name_server)
         app.add_routes(routes.routes())
         app.add_routes(WhipRoutes(self.rooms, lambda: link_headers(self._ice_servers())).routes())
+        app.add_routes(self.listening.routes())
         app.add_routes(IceRoutes(self.ice, self.clock, lambda: self.media_address).routes())
         app.add_routes(
             [
@@ -222,6 +251,7 @@ class Server:
             self._web = Path(folder)
         app.router.add_get("/", self._page("index.html"))
         app.router.add_get("/rooms.html", self._page("rooms.html"))
+        app.router.add_get("/listen.html", self._page("listen.html"))
         app.router.add_static("/static", self._web, append_version=False)
         return app
 
@@ -334,11 +364,14 @@ class Server:
             "rooms": len(self.rooms.rooms),
             "room_participants": self.rooms.participants,
             "session_logs": len(self.store),
+            "segments_total": self.segments.total,
+            "segment_transcripts_dropped_total": self.segments.dropped,
             "audio_packets_received_total": packets.received,
             "audio_packets_lost_total": packets.lost,
             "audio_packets_duplicate_total": packets.duplicates,
             "audio_packets_reordered_total": packets.reordered,
             **self._media_gauges(),
+            **self.listening.gauges(),
             **{f"engine_{name}": value for name, value in self.recogniser.statistics().items()},
         }
 

@@ -1,12 +1,10 @@
-"""Whole files: decoded off the event loop and transcribed as fast as the engine goes."""
+"""Whole files, transcribed as fast as the engine goes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 
 from antiphon.errors import AntiphonError, Internal, NotFound, RateLimited
 from antiphon.events import Ended, Failed, Progress, Started, Transcript
-from antiphon.media import FileDecoder
+from antiphon.sessions.hearing import FileHearing
 from antiphon.sessions.manager import SessionManager, new_session_id
 from antiphon.sessions.session import Session
 from antiphon.speech.transcriber import Transcriber
@@ -22,8 +20,6 @@ from antiphon.telemetry.logs import get_logger
 
 log = get_logger("jobs")
 
-READ_AHEAD_S = 5.0
-"""Seconds of speech that may wait for a decoder before more of the file is read."""
 PROGRESS_S = 1.0
 """Progress is told about this often, in seconds of audio or a fiftieth of the file."""
 
@@ -96,8 +92,7 @@ class JobManager:
         self._sessions = sessions
         self._limits = limits
         self._jobs: OrderedDict[str, Job] = OrderedDict()
-        self._turn = asyncio.Semaphore(limits.max_running)
-        self._threads = ThreadPoolExecutor(limits.max_running, thread_name_prefix="antiphon-decode")
+        self._hearing = FileHearing(limits.max_running, sessions.engine_rate)
 
     def check_room(self) -> None:
         """Say at once whether another file may come, before it is uploaded.
@@ -173,13 +168,13 @@ class JobManager:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._hearing.close()
 
     async def _run(self, job: Job, session: Session) -> None:
-        transcriber = self._sessions.transcriber(job.id, session, job.language, job.interim_results)
+        transcriber = self._sessions.transcriber(job.id, session.emit, job.language, job.interim_results)
         reason = "stopped"
         try:
-            async with self._turn:
+            async with self._hearing.turn:
                 job.state = JobState.RUNNING
                 await self._transcribe(job, session, transcriber)
             job.state = JobState.DONE
@@ -203,27 +198,17 @@ class JobManager:
             self._sessions.release()
 
     async def _transcribe(self, job: Job, session: Session, transcriber: Transcriber) -> None:
-        loop = asyncio.get_running_loop()
-        rate = self._sessions.engine_rate
-        decoder = FileDecoder(os.fspath(job.path), sample_rate=rate, max_seconds=self._limits.max_seconds)
         told = 0.0
-        try:
-            await loop.run_in_executor(self._threads, decoder.__enter__)
-            job.total = decoder.info.duration
-            interval = max(PROGRESS_S, (job.total or 0) / 50)
-            blocks = iter(decoder)
-            while (block := await loop.run_in_executor(self._threads, next, blocks, None)) is not None:
-                await transcriber.ready(READ_AHEAD_S)
-                transcriber.push(block)
-                job.done = transcriber.position
-                if job.done - told >= interval:
-                    told = job.done
-                    session.emit(Progress(job.id, round(told, 2), job.total and round(job.total, 2)))
-            await transcriber.finish()
-            session.emit(Progress(job.id, round(job.done, 2), round(job.done, 2)))
-        finally:
-            # not in the pool, whose thread may wait for the very file that this ends
-            await asyncio.shield(asyncio.to_thread(decoder.close))
+
+        def progress(done: float, total: float | None) -> None:
+            nonlocal told
+            job.done, job.total = done, total
+            if done - told >= max(PROGRESS_S, (total or 0) / 50):
+                told = done
+                session.emit(Progress(job.id, round(told, 2), total and round(total, 2)))
+
+        await self._hearing.hear(job.path, transcriber, self._limits.max_seconds, progress)
+        session.emit(Progress(job.id, round(job.done, 2), round(job.done, 2)))
 
     def _forget_old(self) -> None:
         while len(self._jobs) > self._limits.max_retained + self._limits.max_queued + self._limits.max_running:

@@ -7,12 +7,13 @@ import contextlib
 import functools
 import secrets
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
 from antiphon.clock import Clock
 from antiphon.errors import EngineUnavailable, NotFound, SessionLimit
+from antiphon.events import Event
 from antiphon.formats import AudioFormat
 from antiphon.protocol.rtp import SequenceStats
 from antiphon.sessions.limits import SessionLimits
@@ -185,10 +186,12 @@ class SessionManager:
             field="session_id",
         )
 
-    def transcriber(self, participant_id: str, session: Session, language: str, interim_results: bool) -> Transcriber:
-        """A transcriber that writes into a session's log."""
+    def transcriber(
+        self, participant_id: str, emit: Callable[[Event], None], language: str, interim_results: bool
+    ) -> Transcriber:
+        """A transcriber whose events go to `emit`, such as a session's."""
         options = replace(self._transcribing, interim_results=interim_results)
-        return Transcriber(participant_id, self.recogniser, language, self.engine_rate, session.emit, options)
+        return Transcriber(participant_id, self.recogniser, language, self.engine_rate, emit, options)
 
     def packets(self) -> SequenceStats:
         """What became of all packets that had sequence numbers."""
@@ -202,7 +205,7 @@ class SessionManager:
         self.release()
 
     def _participant_transcriber(self, interim_results: bool, participant: Participant) -> Transcriber:
-        return self.transcriber(participant.id, participant.session, participant.language, interim_results)
+        return self.transcriber(participant.id, participant.session.emit, participant.language, interim_results)
 
     async def drain(self, deadline: float) -> bool:
         """Admit nobody more, end what is detached, and wait up to `deadline` seconds for the others to end.

@@ -1,6 +1,7 @@
-"""Session state behind one interface: the event logs and who may resume what."""
+"""State behind small interfaces: the event logs of sessions, and how often each name may do something."""
 
 from antiphon.state.memory import MemoryStore
+from antiphon.state.rates import MemoryWindows, RateWindows
 from antiphon.state.store import Store
 
-__all__ = ["MemoryStore", "Store"]
+__all__ = ["MemoryStore", "MemoryWindows", "RateWindows", "Store"]

@@ -149,9 +149,8 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
 
     def emit_soon(self, sid: str, event: str, data: Any) -> bool:
         """Queue an event without waiting; False where the client is gone or its queue is full."""
-        eio_sid = self.manager.eio_sid_from_sid(sid, "/")
-        connection = self.eio.sockets.get(eio_sid) if eio_sid else None
-        if connection is None or connection.closed or connection.queue.crowded:
+        connection = self._connection(sid)
+        if connection is None or connection.queue.crowded:
             return False
         text = "2" + orjson.dumps([event, data]).decode()
         connection.queue.put_nowait(engineio.packet.Packet(engineio.packet.MESSAGE, text))
@@ -159,10 +158,26 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
 
     async def room(self, sid: str) -> None:
         """Wait until the client's queue has room for an event."""
-        eio_sid = self.manager.eio_sid_from_sid(sid, "/")
-        connection = self.eio.sockets.get(eio_sid) if eio_sid else None
+        connection = self._connection(sid)
         if connection is not None:
             await connection.queue.room()
+
+    async def deliver(self, sid: str, event: str, data: Any) -> None:
+        """Queue an event, waiting where the client is slow; nothing where it is gone.
+
+        Raises:
+            TimeoutError: It took nothing in time.
+        """
+        if not self.emit_soon(sid, event, data):
+            async with asyncio.timeout(self.send_timeout):
+                await self.room(sid)
+            self.emit_soon(sid, event, data)
+
+    def _connection(self, sid: str) -> Any:
+        """The Engine.IO connection of a client; None where it is gone."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, "/")
+        connection = self.eio.sockets.get(eio_sid) if eio_sid else None
+        return None if connection is None or connection.closed else connection
 
     def error_soon(self, sid: str, error: AntiphonError) -> None:
         """Queue an ``error`` event."""

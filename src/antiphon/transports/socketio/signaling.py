@@ -6,16 +6,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from antiphon.errors import AntiphonError, RateLimited, TooLarge
+from antiphon.errors import AntiphonError
 from antiphon.protocol import negotiation
 from antiphon.security.access import Access
 from antiphon.sessions.audience import VIEW
 from antiphon.sessions.rooms import RoomManager
-from antiphon.telemetry.logs import get_logger
-from antiphon.transports.flow import Refusals, Verdict, closing_after
+from antiphon.transports.socketio.refusing import Refuser
 from antiphon.transports.socketio.server import SocketIOServer
-
-log = get_logger("signaling")
 
 
 class SignalingDoor:
@@ -75,7 +72,7 @@ class _Client:
         self._door = door
         self._rooms = door.rooms
         self._sid = sid
-        self._refusals = Refusals()
+        self._refuser = Refuser(door.sio, sid)
         self._catching_up: asyncio.Task[None] | None = None
 
     def tell(self, event: str, data: dict[str, Any]) -> bool:
@@ -136,16 +133,5 @@ class _Client:
         return {"status": "ok"}
 
     def refuse(self, event: str, error: AntiphonError) -> dict[str, Any]:
-        """Tell the client of an error, and show one out that goes on regardless; the answer to its callback."""
-        wire = {**error.as_dict(), "event": event}
-        verdict = Verdict.TELL
-        if isinstance(error, RateLimited | TooLarge):
-            verdict = self._refusals.refuse(asyncio.get_running_loop().time(), retry_after=error.retry_after or 0.0)
-        if verdict is not Verdict.IGNORE:
-            self._door.sio.emit_soon(self._sid, "error", wire)
-        if verdict is Verdict.CLOSE:
-            log.info("client goes on after errors; closed", sid=self._sid, code=error.code.value)
-            closing = {"reason": closing_after(error), "reconnect": False}
-            self._door.sio.emit_soon(self._sid, "closing", closing)
-            self._door.sio.hang_up_soon(self._sid)
-        return {"status": "error", "error": wire}
+        """Tell the client of an error; the answer to its callback."""
+        return {"status": "error", "error": self._refuser.refuse(event, error)}

@@ -127,7 +127,8 @@ class _Client:
         self._participant = participant
         self._refusals = Refusals()
         self._acks = Acks(self._door.ack_timer, self._send_ack, self._safe_seq)
-        await self._emit(
+        await self._sio.deliver(
+            self._sid,
             "transcription_started",
             {
                 "status": "started",
@@ -216,13 +217,13 @@ class _Client:
             async for entry in participant.session.follow(after):
                 event = entry.event
                 if isinstance(event, Transcript):
-                    await self._emit("transcription_result", result_to_wire(entry.id, event))
+                    await self._sio.deliver(self._sid, "transcription_result", result_to_wire(entry.id, event))
                 elif isinstance(event, Failed):
                     if event.participant_id == participant.id:
-                        await self._emit("error", {**event.error, "event_id": entry.id})
+                        await self._sio.deliver(self._sid, "error", {**event.error, "event_id": entry.id})
                 elif isinstance(event, Ended) and event.participant_id == participant.id:
                     self._over()
-                    await self._emit("transcription_stopped", _stopped(entry.id, event))
+                    await self._sio.deliver(self._sid, "transcription_stopped", _stopped(entry.id, event))
                     return
         except TimeoutError:
             log.info("client does not read; cut off", sid=self._sid)
@@ -274,12 +275,6 @@ class _Client:
 
     def _send_ack(self, seq: int) -> None:
         self._sio.emit_soon(self._sid, "audio_ack", {"seq": seq})
-
-    async def _emit(self, event: str, data: Any) -> None:
-        if not self._sio.emit_soon(self._sid, event, data):
-            async with asyncio.timeout(self._door.send_timeout):
-                await self._sio.room(self._sid)
-            self._sio.emit_soon(self._sid, event, data)
 
 
 def _stopped(event_id: int, event: Ended) -> dict[str, Any]:
