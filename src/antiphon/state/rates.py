@@ -44,8 +44,8 @@ class RateWindows:
         if await self._windows.hit(self._limit, name):
             return
         until, _ = await self._windows.get_window_stats(self._limit, name)
-        # up to the next millisecond, for that is what the wire carries
-        wait = (math.floor(max(0.0, until - self._now()) * 1000) + 1) / 1000
+        # a whole number of milliseconds, which the wire carries exactly, and one more for what floats lose
+        wait = (math.ceil(max(0.0, until - self._now()) * 1000) + 1) / 1000
         raise RateLimited(
             f"more than {self.per_minute} {what} came within a minute; this one was not taken: send it again in "
             f"{wait:.1f} s, and look for what sends so many",
@@ -81,12 +81,13 @@ class MemoryWindows(Storage, MovingWindowSupport):
 
     async def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
         """Count `amount` where that stays within `limit`."""
-        begin = self._now() - expiry
+        now = self._now()
+        begin = now - expiry
         self._forget(begin)
         window = self._window(key, begin)
         if len(window) + amount > limit or (key not in self._windows and len(self._windows) >= self._max_windows):
             return False
-        window.extend([begin + expiry] * amount)
+        window.extend([now] * amount)
         self._windows[key] = window
         self._windows.move_to_end(key)
         return True
