@@ -110,11 +110,6 @@ class AudioOutDoor:
     def listeners(self) -> int:
         return len(self._connections)
 
-    @property
-    def max_line(self) -> int:
-        """Bytes of a request's first line that a text needs in the query: 12 a character, percent-encoded UTF-8."""
-        return 12 * self.max_characters + 8192
-
     def announce_shutdown(self) -> None:
         """Tell everybody that the server is about to end."""
         for connection in self._connections:
