@@ -195,8 +195,9 @@ impl Broadcaster {
             max_bytes: options.max_bytes,
             end: AtomicU64::new(options.first),
             finished: AtomicBool::new(false),
+            appended_bytes: AtomicUsize::new(0),
             head: AtomicU64::new(options.first),
-            bytes: AtomicUsize::new(0),
+            forgotten_bytes: AtomicUsize::new(0),
             readers: AtomicUsize::new(0),
             furthest: AtomicU64::new(u64::MAX),
         });
@@ -232,9 +233,10 @@ impl Broadcaster {
         if frames.ends.is_empty() {
             return Ok(());
         }
-        let count = frames.ends.len() as u64;
+        let (count, bytes) = (frames.ends.len() as u64, frames.bytes.len());
         self.send_command(Command::Append { tape, frames, at })?;
         shared.end.fetch_add(count, Relaxed);
+        shared.appended_bytes.fetch_add(bytes, Relaxed);
         Ok(())
     }
 
@@ -273,7 +275,7 @@ impl Broadcaster {
         let furthest = shared.furthest.load(Relaxed);
         Ok(TapeStats {
             packets: shared.end.load(Relaxed),
-            bytes: shared.bytes.load(Relaxed),
+            bytes: shared.bytes(),
             readers: shared.readers.load(Relaxed),
             furthest: (furthest != u64::MAX).then_some(furthest),
             dropped_head: shared.head.load(Relaxed) - shared.first,
@@ -470,7 +472,7 @@ fn keeps(shared: &TapeShared, position: u64) -> Result<(), Error> {
     if position < head {
         return Err(Error::Unknown(format!("packet {position} is kept no more, the oldest is {head}")));
     }
-    let kept = shared.bytes.load(Relaxed) as u64;
+    let kept = shared.bytes() as u64;
     let before_it = kept * (end.saturating_sub(position)) / (end - head).max(1);
     if !shared.finished.load(Relaxed) && before_it > shared.max_bytes as u64 / 2 {
         return Err(Error::Unknown(format!(

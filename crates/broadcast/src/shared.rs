@@ -18,13 +18,23 @@ pub(crate) struct TapeShared {
     pub(crate) max_bytes: usize,
     // The owner writes these.
     pub(crate) end: AtomicU64,
+    pub(crate) appended_bytes: AtomicUsize,
     pub(crate) finished: AtomicBool,
     // The thread writes these.
     pub(crate) head: AtomicU64,
-    pub(crate) bytes: AtomicUsize,
+    pub(crate) forgotten_bytes: AtomicUsize,
     pub(crate) readers: AtomicUsize,
     /// `u64::MAX` where there is no reader.
     pub(crate) furthest: AtomicU64,
+}
+
+impl TapeShared {
+    /// What is kept, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        // In this order, what is forgotten meanwhile was appended before.
+        let forgotten = self.forgotten_bytes.load(Relaxed);
+        self.appended_bytes.load(Relaxed).saturating_sub(forgotten)
+    }
 }
 
 /// A reader, as its owner sees it.

@@ -62,7 +62,7 @@ impl Shelf {
         let after = self.tape.bytes();
         totals.tape_bytes.fetch_add(after, Relaxed);
         totals.tape_bytes.fetch_sub(before, Relaxed);
-        self.shared.bytes.store(after, Relaxed);
+        self.shared.forgotten_bytes.fetch_add((before + frames.bytes.len()).saturating_sub(after), Relaxed);
         self.shared.head.store(self.tape.head(), Relaxed);
     }
 
