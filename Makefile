@@ -13,6 +13,8 @@ BENCH ?= ingest
 SYSTEM_PACKAGES ?= chromium coturn
 
 BIN := .venv/bin
+# What the pages load of others.
+ASSETS := src/antiphon/web/sdk/vendor/opus-decoder.js
 CORE := $(shell find crates -name target -prune -o \( -name '*.rs' -o -name '*.toml' \) -print)
 
 .PHONY: help serve test check bench wheel fuzz docs format clean
@@ -20,10 +22,10 @@ CORE := $(shell find crates -name target -prune -o \( -name '*.rs' -o -name '*.t
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-serve: .venv/.with-server ## start the server on http://127.0.0.1:8080 (flags: ARGS="--port 9000")
+serve: .venv/.with-server $(ASSETS) ## start the server on http://127.0.0.1:8080 (flags: ARGS="--port 9000")
 	@exec $(BIN)/antiphon serve $(ARGS)
 
-test: .venv/.with-development ## run all tests (some of them: ARGS="tests/unit -k resume")
+test: .venv/.with-development $(ASSETS) ## run all tests (some of them: ARGS="tests/unit -k resume")
 	@$(BIN)/python -m scripts.run_tests --packages "$(SYSTEM_PACKAGES)" $(ARGS)
 
 check: .venv/.with-development ## read the code without running it: format, lint, types, layers, tree
@@ -33,7 +35,7 @@ bench: .venv/.with-bench ## measure ourselves against others (BENCH=ingest, or a
 	@if [ $(BENCH) = ingest ]; then $(BIN)/python -m scripts.node bench; fi
 	@$(BIN)/python -m bench.$(BENCH) $(ARGS)
 
-wheel: .venv/.with-server ## build a wheel into dist, and test it in an environment without Rust
+wheel: .venv/.with-server $(ASSETS) ## build a wheel into dist, and test it in an environment without Rust
 	@$(BIN)/python -m scripts.wheel $(ARGS)
 
 fuzz: .venv/.with-development ## feed the parsers and decoders hostile bytes (flags: ARGS="--help")
@@ -50,7 +52,7 @@ format: .venv/.with-development ## bring the Python and Rust code into shape
 clean: ## remove what was built and cached (.venv and node_modules as well: ALL=1)
 	@rm -rf build dist target src/antiphon/_native*.so test-output bench-output .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . \( -name .git -o -name .venv -o -name node_modules \) -prune -o -name __pycache__ -type d -exec rm -rf {} +
-	@if [ -n "$(ALL)" ]; then rm -rf .venv .cache tests/js/node_modules bench/node_modules; fi
+	@if [ -n "$(ALL)" ]; then rm -rf .venv .cache tests/js/node_modules bench/node_modules scripts/web-assets/node_modules $(dir $(ASSETS)); fi
 
 # One stamp for each set of extras. Its rule installs nothing, and needs no network, unless the content of pyproject.toml
 # or of the native core has changed. The environment itself is a prerequisite, so that one whose Python has vanished is
@@ -61,6 +63,10 @@ clean: ## remove what was built and cached (.venv and node_modules as well: ALL=
 
 .venv/.with-%: pyproject.toml Cargo.toml Cargo.lock $(CORE) $(BIN)/python
 	@python=$$(scripts/find-python) && "$$python" -m scripts.environment $@ $(extras)
+
+# Where Node.js is missing this says so, each time, and goes on without.
+$(ASSETS): scripts/web-assets/package-lock.json scripts/web_assets.py
+	@python=$$(scripts/find-python) && "$$python" -m scripts.web_assets
 
 $(BIN)/python:
 	@python=$$(scripts/find-python) && "$$python" -m scripts.environment

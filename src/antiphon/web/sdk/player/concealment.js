@@ -20,7 +20,9 @@ export class Concealment {
   #hold;
   #faded;
   #bend;
+  #last;
   #jump;
+  #pitched = false;
 
   /**
    * @param {Float32Array} history What was heard until now, at least twice the longest lag.
@@ -36,8 +38,8 @@ export class Concealment {
     this.#bend = samples(BEND_MS);
     const last = history.slice(end - scale.needed, end);
     this.#period = this.#onePeriod(last);
-    const ahead = 2 * sample(last, last.length - 1) - sample(last, last.length - 2);
-    this.#jump = ahead - sample(this.#period, 0);
+    this.#last = sample(last, last.length - 1);
+    this.#jump = this.#last - sample(this.#period, 0);
   }
 
   /** Nothing but silence comes from now on. */
@@ -57,10 +59,22 @@ export class Concealment {
         output[i] = 0;
         continue;
       }
-      const bent = age < this.#bend ? this.#jump * (1 - fade(age, this.#bend)) : 0;
       const gain = age < this.#hold ? 1 : 1 - fade(age - this.#hold, this.#faded - this.#hold);
-      output[i] = gain * (sample(this.#period, age % this.#period.length) + bent);
+      output[i] = gain * this.#bent(age, sample(this.#period, age % this.#period.length));
     }
+  }
+
+  /**
+   * The beginning, bent to where the sound stopped: a pitch as a whole, so that it keeps its shape, and noise by a fade, so
+   * that it gets no louder.
+   *
+   * @param {number} age
+   * @param {number} sound
+   */
+  #bent(age, sound) {
+    if (age >= this.#bend) return sound;
+    const weight = fade(age, this.#bend);
+    return this.#pitched ? sound + (1 - weight) * this.#jump : sound + (1 - weight) * (this.#last - sound);
   }
 
   /**
@@ -70,7 +84,8 @@ export class Concealment {
    */
   #onePeriod(last) {
     const found = this.#scale.find(last.slice().reverse(), 0);
-    const lag = found === null || found.similarity < PITCHED ? this.#scale.longest : found.lag;
+    this.#pitched = found !== null && found.similarity >= PITCHED;
+    const lag = found !== null && this.#pitched ? found.lag : this.#scale.longest;
     const from = last.length - lag;
     const period = last.slice(from);
     const joint = Math.min(this.#bend, lag >> 2);

@@ -168,7 +168,7 @@ class WasmDecoder {
 
   /** @param {number} channels */
   static async open(channels) {
-    const url = new URL("../../vendor/opus-decoder.js", import.meta.url);
+    const url = new URL("../vendor/opus-decoder.js", import.meta.url);
     try {
       await import(url.href);
       const make = /** @type {Record<string, any>} */ (globalThis)["opus-decoder"].OpusDecoder;

@@ -180,7 +180,7 @@ export class JitterBuffer {
     this.#position += length / this.#rate;
     // with enough behind it, the hole is closed rather than filled: time went on while it was torn
     const need = Math.max(0, this.target - this.level);
-    const filled = Math.min(length, need, this.#samples(MOST_FILLED_MS));
+    const filled = Math.floor(Math.min(length, need, this.#samples(MOST_FILLED_MS)));
     this.#put({ samples: null, length: this.#state === "playing" ? filled : 0 });
   }
 
@@ -365,7 +365,10 @@ export class JitterBuffer {
     this.#play.fill(0, this.#end, this.#end + silent);
     this.#end += silent;
     this.#read = this.#end;
-    if (this.#played > 0 && this.#state === "buffering" && this.#concealment !== null) this.#concealed += silent;
+    if (this.#state === "buffering" && this.#concealment !== null) {
+      this.#concealed += silent;
+      this.#played += silent;
+    }
   }
 
   /** The last samples, and a fade to silence where they do not end in it. @param {Float32Array} output */

@@ -286,7 +286,7 @@ export class Listening {
     this.#started = null;
     this.#deadlines.cancelAll();
     if (socket === null) return;
-    socket.onmessage = socket.onclose = socket.onerror = null;
+    socket.onmessage = socket.onclose = null;
     socket.close();
   }
 }

@@ -1,0 +1,73 @@
+"""Sound that tells which part of it is heard: beeps, each of a pitch of its own."""
+
+from __future__ import annotations
+
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+RATE = 48_000
+EVERY = 0.25
+"""Seconds from beep to beep."""
+LENGTH = 0.03
+LOWEST = 500.0
+STEP = 60.0
+"""Hertz by which a beep is higher than the one before."""
+MOST = 60
+"""Beeps whose pitches an encoder for speech carries."""
+
+Sound = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Beep:
+    """One that was heard.
+
+    Attributes:
+        number: Which it is.
+        at: Seconds into the recording.
+    """
+
+    number: int
+    at: float
+
+
+def make(count: int) -> Sound:
+    """So many beeps, the first a quarter of a second from the start, and as much silence behind the last."""
+    if count > MOST:
+        raise ValueError(f"{count} beeps are more than can be told apart ({MOST})")
+    sound = np.zeros(round((count + 1) * EVERY * RATE), np.float32)
+    times = np.arange(round(LENGTH * RATE)) / RATE
+    shape = np.sin(np.pi * times / LENGTH) ** 0.5
+    for number in range(count):
+        start = round((number + 1) * EVERY * RATE)
+        burst = 0.5 * shape * np.sin(2 * np.pi * (LOWEST + STEP * number) * times)
+        sound[start : start + len(burst)] = burst
+    return sound
+
+
+def write(path: Path, count: int) -> Path:
+    """A WAV of :func:`make`."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, RATE, 0, "NONE", "not compressed"))
+        file.writeframes((make(count) * 32_767).astype("<i2").tobytes())
+    return path
+
+
+def heard(sound: Sound, rate: int) -> list[Beep]:
+    """The beeps of a recording, in the order in which they were heard."""
+    block = rate // 200
+    loud = np.sqrt(np.mean(sound[: len(sound) // block * block].reshape(-1, block) ** 2, axis=1)) > 0.05
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], loud, [False])).astype(int)))
+    found = []
+    for begin, end in edges.reshape(-1, 2):
+        if end - begin < 3:
+            continue  # shorter than 15 ms: the rest of something
+        part = sound[begin * block : end * block]
+        spectrum = np.abs(np.fft.rfft(part * np.hanning(len(part)), 16 * len(part)))
+        pitch = float(np.argmax(spectrum)) * rate / (16 * len(part))
+        found.append(Beep(round((pitch - LOWEST) / STEP), begin * block / rate))
+    return found
