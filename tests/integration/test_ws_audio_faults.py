@@ -30,6 +30,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tones.wav").write_bytes(wav(tones(20)))
     (folder / "long.wav").write_bytes(wav(sine(440.0, 60.0)))
     (folder / "words.wav").write_bytes(b"these are words and no audio " * 100)
+    (folder / "apple.aiff").write_bytes(b"FORM\0\0\1\0AIFFCOMM" + bytes(300))
     (folder / "empty.wav").write_bytes(b"")
     (folder / "cut.wav").write_bytes(wav(tones(20))[:30])
     (folder / "out.wav").symlink_to(outside / "secret.wav")
@@ -79,9 +80,10 @@ async def no_listeners(server: ServerProcess) -> None:
         ("source=file:tones.wav/x", "not_found", "source"),
         ("source=file:" + "a" * 300, "not_found", "source"),
         ("source=file:" + "a" * 2000, "bad_message", "source"),
-        ("source=file:words.wav", "unsupported_format", None),
-        ("source=file:empty.wav", "bad_audio", None),
-        ("source=file:cut.wav", "bad_audio", None),
+        ("source=file:words.wav", "bad_audio", "source"),
+        ("source=file:apple.aiff", "unsupported_format", "source"),
+        ("source=file:empty.wav", "bad_audio", "source"),
+        ("source=file:cut.wav", "bad_audio", "source"),
         ("source=room:", "bad_message", "source"),
         ("source=room:a%20b", "bad_message", "source"),
         ("source=file:tones.wav&sampleRate=44100", "unsupported_format", "sampleRate"),
@@ -97,7 +99,7 @@ async def no_listeners(server: ServerProcess) -> None:
     ],
 )
 async def test_what_cannot_be_heard_is_told_over_the_socket(
-    server: ServerProcess, media: Path, query: str, code: str, field: str | None
+    server: ServerProcess, media: Path, query: str, code: str, field: str
 ) -> None:
     error, closed = await refused(server.url, query)
     assert (error["code"], error.get("field"), closed) == (code, field, 1008), error

@@ -16,6 +16,9 @@ from support.server import SCRIPTED, ServerProcess, start_server
 NOTES = ("--synthesiser", "antiphon.testing.synthesiser:ScriptedSynthesiser")
 """A double that plays a note of a tenth of a second for each word, higher for longer words."""
 
+SILENCE = bytes(16_000)
+"""Half a second."""
+
 
 @pytest.fixture(scope="module")
 def speaking() -> Iterator[ServerProcess]:
@@ -45,14 +48,13 @@ def letters_in(client: Hearer) -> list[int]:
 
 
 async def test_a_text_is_spoken_and_understood(speaking: ServerProcess) -> None:
-    words = "go forward ten meters"
+    # a small recogniser and a robot's voice: most other words they don't understand each other on
+    words = "tomorrow morning"
     async with hearer(speaking.url, f"say:{words}", sampleRate=16_000, rate="0.8", events="true") as client:
         await client.all_heard()
     assert client.close_code == 1000
     pcm = (decode(client.packets, client.texts[0]["preSkip"])[::3] * 32_767).astype("<i2").tobytes()
-    heard = await words_in(speaking.url, pcm)
-    # a small recogniser and a robot's voice
-    assert alike(heard, words, 0.5), heard
+    assert alike(await words_in(speaking.url, SILENCE + pcm + SILENCE), words)
 
 
 async def test_voices_are_listed_and_can_be_asked_for(speaking: ServerProcess) -> None:
@@ -148,7 +150,7 @@ async def test_mistakes_are_told_and_the_stream_goes_on(playing: ServerProcess) 
         await client.send(type="say", text="a bb ccc")
         await client.until(lambda: any("cleared" not in said for said in client.all("said")))
         await client.websocket.send_bytes(b"audio")
-        assert "/audio-stream" in (await client.wait("error", 9))["message"]
+        await client.wait("error", where=lambda told: "/audio-stream" in told["message"])
 
 
 async def test_texts_are_for_a_conversation_only(playing: ServerProcess) -> None:

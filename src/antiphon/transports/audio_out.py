@@ -25,7 +25,6 @@ from antiphon.errors import (
     NotFound,
     RateLimited,
     SessionLimit,
-    TooLarge,
 )
 from antiphon.media.broadcast import Broadcaster, ReaderListener, pong_frame, text_frame
 from antiphon.protocol import audio_out
@@ -278,9 +277,9 @@ class _Connection(ReaderListener):
         else:
             try:
                 self._programme = await door.programmes.tune(wanted, self._sound, packet)
-            except (BadMessage, TooLarge) as error:
-                # the synthesiser knows no query
-                error.field = "source" if error.field == "text" else error.field
+            except ClientError as error:
+                # neither decoder nor synthesiser knows the query
+                error.field = "source" if error.field in (None, "text") else error.field
                 raise
         await self._attach(wanted, packet)
 
