@@ -81,9 +81,11 @@ class MediaFolder:
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             visited += len(folders) + len(files)
             for name in sorted(files):
-                if name.startswith(".") or os.path.splitext(name)[1].lower() not in SUFFIXES:
-                    continue
                 relative = os.path.relpath(os.path.join(folder, name), self._root)
+                # what a query cannot name is not offered
+                named = relative.isprintable() and "\\" not in relative and not name.startswith(".")
+                if not named or os.path.splitext(name)[1].lower() not in SUFFIXES:
+                    continue
                 try:
                     with self.open(relative).file as file:
                         found.append({"name": relative, "bytes": os.fstat(file.fileno()).st_size})

@@ -30,6 +30,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "in.wav").symlink_to(root / "a.wav")
     (root / "loop.wav").symlink_to(root / "loop.wav")
     os.mkfifo(root / "pipe.wav")
+    for odd in (b"line\nfeed.wav", b"back\\slash.wav", b"latin-\xe9.wav"):
+        Path(os.fsdecode(os.fsencode(root) + b"/" + odd)).write_bytes(b"inside, and not to be named")
     return root
 
 
