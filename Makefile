@@ -10,17 +10,17 @@ ARGS ?=
 # What `make bench` runs.
 BENCH ?= ingest
 # Debian packages whose programs the tests use.
-SYSTEM_PACKAGES ?= chromium coturn
+SYSTEM_PACKAGES ?= chromium coturn flite
 
 BIN := .venv/bin
 # What the pages load of others.
 ASSETS := src/antiphon/web/sdk/vendor/opus-decoder.js
 CORE := $(shell find crates -name target -prune -o \( -name '*.rs' -o -name '*.toml' \) -print)
 
-.PHONY: help serve test check bench wheel fuzz docs format clean
+.PHONY: help serve test check bench wheel extension fuzz docs format clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 serve: .venv/.with-server $(ASSETS) ## start the server on http://127.0.0.1:8080 (flags: ARGS="--port 9000")
 	@exec $(BIN)/antiphon serve $(ARGS)
@@ -38,6 +38,9 @@ bench: .venv/.with-bench ## measure ourselves against others (BENCH=ingest, or a
 wheel: .venv/.with-server $(ASSETS) ## build a wheel into dist, and test it in an environment without Rust
 	@$(BIN)/python -m scripts.wheel $(ARGS)
 
+extension: .venv/.with-server ## put the Chrome extension together in build/chrome-extension
+	@$(BIN)/python -m scripts.extension
+
 fuzz: .venv/.with-development ## feed the parsers and decoders hostile bytes (flags: ARGS="--help")
 	@$(BIN)/python -m scripts.fuzz $(ARGS)
 
@@ -50,7 +53,7 @@ format: .venv/.with-development ## bring the Python and Rust code into shape
 	@cargo fmt --all
 
 clean: ## remove what was built and cached (.venv and node_modules as well: ALL=1)
-	@rm -rf build dist target src/antiphon/_native*.so test-output bench-output .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf build dist target clients/js/dist clients/js/LICENSE src/antiphon/_native*.so test-output bench-output .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . \( -name .git -o -name .venv -o -name node_modules \) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 	@if [ -n "$(ALL)" ]; then rm -rf .venv .cache tests/js/node_modules bench/node_modules scripts/web-assets/node_modules $(dir $(ASSETS)); fi
 

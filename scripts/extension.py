@@ -39,7 +39,8 @@ def build(target: Path = BUILD) -> Path:
     for name in SHARED:
         (target / "web").mkdir(exist_ok=True)
         shutil.copyfile(WEB / name, target / "web" / name)
-    shutil.copytree(WEB / "sdk", target / "web" / "sdk")
+    # capturing needs nothing of others, and Chrome has every decoder
+    shutil.copytree(WEB / "sdk", target / "web" / "sdk", ignore=shutil.ignore_patterns("vendor"))
     (target / "icons").mkdir()
     for size in SIZES:
         (target / "icons" / f"{size}.png").write_bytes(icons.draw(WEB / "icon.svg", size))

@@ -4,7 +4,7 @@
 
 import { originSetting, problem } from "./problems.js";
 import { askServer } from "./server-check.js";
-import { keepSettings, readAddress, readSettings } from "./settings.js";
+import { keepSettings, readAddress, readCodec, readSettings } from "./settings.js";
 import { Notices } from "./web/notices.js";
 import { element } from "./web/page.js";
 
@@ -13,6 +13,7 @@ const server = element("server", HTMLInputElement);
 const key = element("key", HTMLInputElement);
 const language = element("language", HTMLInputElement);
 const languages = element("languages", HTMLDataListElement);
+const codec = element("codec", HTMLSelectElement);
 const check = element("check", HTMLButtonElement);
 
 async function saveAndCheck() {
@@ -25,7 +26,7 @@ async function saveAndCheck() {
     return;
   }
   server.value = address;
-  const settings = { server: address, key: key.value.trim(), language: language.value.trim() };
+  const settings = { server: address, key: key.value.trim(), language: language.value.trim(), codec: readCodec(codec.value) };
   await keepSettings(settings);
   check.disabled = true;
   const found = await askServer(settings);
@@ -53,3 +54,4 @@ const settings = await readSettings();
 server.value = settings.server;
 key.value = settings.key;
 language.value = settings.language;
+codec.value = settings.codec;

@@ -170,9 +170,9 @@ function showLast(last) {
   show();
 }
 
-chrome.storage.session.onChanged.addListener(({ target: aimed, running, last }) => {
-  if (aimed !== undefined) {
-    target = /** @type {Tab | undefined} */ (aimed.newValue) ?? null;
+chrome.storage.session.onChanged.addListener(({ target: aimed, clickedAt, running, last }) => {
+  if (aimed !== undefined) target = /** @type {Tab | undefined} */ (aimed.newValue) ?? null;
+  if (clickedAt !== undefined) {
     notices.drop("no_target");
     notices.drop("not_invoked");
   }

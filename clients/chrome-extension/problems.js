@@ -132,7 +132,7 @@ export function tabProblem(error) {
   const { name, message } = error instanceof Error ? error : new Error(String(error));
   if (/not been invoked|activeTab/i.test(message)) return problem("not_invoked");
   if (/active stream/i.test(message)) return problem("tab_busy");
-  if (/no tab with id|tab not found|no such tab/i.test(message)) return problem("tab_gone");
+  if (/no tab with id|invalid tab/i.test(message)) return problem("tab_gone");
   if (/cannot be captured|chrome pages|chrome:\/\//i.test(message)) return problem("tab_refused");
   return { ...problem("capture_failed"), detail: `${name}: ${message}` };
 }

@@ -111,6 +111,7 @@ export function answer(part, handle, failed) {
 /**
  * @typedef {object} Kept
  * @property {Tab} [target] The tab on which the icon was clicked last: the one that Chrome lets us capture.
+ * @property {number} [clickedAt] When that was, in milliseconds since 1970.
  * @property {Tab} [running] The tab that is being captured.
  * @property {Last} [last]
  */

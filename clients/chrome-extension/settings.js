@@ -7,11 +7,12 @@
  * @property {string} server Its origin, such as `http://127.0.0.1:8080`.
  * @property {string} key Access key; "" for none.
  * @property {string} language BCP 47 tag; "" for the server's own.
+ * @property {"opus" | "pcm_s16le"} codec How the sound is sent: compressed, or as it is.
  * @property {boolean} microphone Whether the microphone was wanted last.
  */
 
 /** @type {Readonly<Settings>} */
-export const DEFAULTS = { server: "http://127.0.0.1:8080", key: "", language: "", microphone: false };
+export const DEFAULTS = { server: "http://127.0.0.1:8080", key: "", language: "", codec: "opus", microphone: false };
 
 /** @returns {Promise<Settings>} */
 export async function readSettings() {
@@ -20,6 +21,7 @@ export async function readSettings() {
     server: readAddress(found["server"]) ?? DEFAULTS.server,
     key: text(found["key"]),
     language: text(found["language"]),
+    codec: readCodec(found["codec"]),
     microphone: found["microphone"] === true,
   };
 }
@@ -48,6 +50,9 @@ export function readAddress(typed) {
     return null;
   }
 }
+
+/** @param {unknown} value @returns {Settings["codec"]} */
+export const readCodec = (value) => (value === "pcm_s16le" ? value : "opus");
 
 /** @param {unknown} value */
 function text(value) {

@@ -6,6 +6,7 @@
 import { Monitor } from "./monitor.js";
 import { microphoneProblem, problem, tabProblem } from "./problems.js";
 import { Voice } from "./voice.js";
+import { AudioCapture } from "./web/sdk/audio-capture.js";
 
 /** @typedef {import("./problems.js").Problem} Problem */
 /** @typedef {import("./protocol.js").Last} Last */
@@ -20,16 +21,24 @@ const MOST_LINES = 5_000;
 const LINES_TO_DROP = 500;
 const LEVELS_AT_ONCE = 4;
 
-/** What the tab and who sits before it are called, where both speak. */
-const TAB = "Tab";
-const SELF = "You";
+/** What the two sides of a capture are called, where both speak. */
+const NAMES = { them: "Tab", me: "You" };
+
+/** @type {readonly Side[]} */
+const SIDES = ["them", "me"];
+
+/** @typedef {"them" | "me"} Side `them` is the tab. */
 
 export class TabSession {
   #options;
   #tell;
   #over;
-  /** @type {Map<string, Voice>} */
+  /** @type {Map<Side, Voice>} */
   #voices = new Map();
+  /** @type {MediaStream[]} */
+  #media = [];
+  /** @type {AudioCapture | null} */
+  #capture = null;
   /** @type {Monitor | null} */
   #monitor = null;
   /** @type {Phase} */
@@ -80,65 +89,81 @@ export class TabSession {
    */
   async open() {
     const { streamId, microphone } = this.#options;
-    /** @type {MediaStream[]} */
-    const opened = [];
     try {
       const tab = await openTab(streamId).catch((error) => Promise.reject(tabProblem(error)));
-      opened.push(tab);
-      if (microphone) opened.push(await openMicrophone().catch((error) => Promise.reject(microphoneProblem(error))));
+      this.#media.push(tab);
+      const self = microphone ? await openMicrophone().catch((error) => Promise.reject(microphoneProblem(error))) : null;
+      if (self !== null) this.#media.push(self);
       this.#monitor = await Monitor.open(tab);
-      const session = `tab-${crypto.randomUUID()}`; // both come back to it, should the server forget it
-      for (const [i, media] of opened.entries()) await this.#listen(i === 0 ? TAB : SELF, media, session);
+      await this.#listen({ them: tab, ...(self === null ? {} : { me: self }) });
       return null;
     } catch (error) {
       await this.#release();
-      for (const media of opened) for (const track of media.getTracks()) track.stop();
       return isProblem(error) ? error : tabProblem(error);
     }
   }
 
   /** Have the last words and end; a second call does not wait for them. */
   async stop() {
-    await this.#monitor?.close();
-    this.#monitor = null;
-    await Promise.all([...this.#voices.values()].map((voice) => voice.stop()));
+    await this.#release();
+    for (const voice of this.#voices.values()) voice.leave();
   }
 
   retryNow() {
     for (const voice of this.#voices.values()) voice.retryNow();
   }
 
-  /**
-   * @param {string} name
-   * @param {MediaStream} media
-   * @param {string} session
-   */
-  async #listen(name, media, session) {
-    const { settings, microphone: named } = this.#options;
-    const voice = new Voice({ name, named, session, settings, tell: (event) => this.#onVoice(name, event) });
-    this.#voices.set(name, voice);
-    await voice.open(media);
+  /** @param {{them: MediaStream, me?: MediaStream}} source */
+  async #listen(source) {
+    const { settings, microphone } = this.#options;
+    const capture = new AudioCapture({ source, arrangement: "apart", codec: settings.codec });
+    this.#capture = capture;
+    // where there is one source only, its frames are of the channel "all"
+    capture.on("frame", ({ channel, data }) => this.#voices.get(channel === "me" ? "me" : "them")?.send(data));
+    capture.on("level", ({ channel, level }) => channel !== "me" && this.#onLevel(level));
+    capture.on("ended", ({ side }) => this.#onGone(side));
+    capture.on("error", ({ error }) => {
+      this.#problem ??= problem(error.code, error);
+      void this.stop();
+    });
+    await capture.start();
+    const session = `tab-${crypto.randomUUID()}`; // both come back to it, should the server forget it
+    for (const side of microphone ? SIDES : SIDES.slice(0, 1)) {
+      const voice = new Voice({
+        name: NAMES[side],
+        named: microphone,
+        format: capture.format,
+        settings,
+        tell: (event) => this.#onVoice(side, event),
+      });
+      this.#voices.set(side, voice);
+      voice.join(session);
+    }
+  }
+
+  /** Let go of the sound. */
+  async #release() {
+    const [capture, monitor] = [this.#capture, this.#monitor];
+    this.#capture = this.#monitor = null;
+    await capture?.stop(); // which hands over the last frame
+    await monitor?.close();
+    for (const media of this.#media) for (const track of media.getTracks()) track.stop();
   }
 
   /**
-   * @param {string} name
+   * @param {Side} side
    * @param {import("./voice.js").VoiceEvent} event
    */
-  #onVoice(name, event) {
-    if (!this.#voices.has(name)) return;
+  #onVoice(side, event) {
     switch (event.type) {
-      case "level":
-        return name === TAB ? this.#onLevel(event.level) : undefined;
       case "final":
         return this.#onFinal(event.line);
       case "partials":
         return this.#tell({ type: "partials", lines: this.#partials });
       case "problem":
         return this.#onProblem(event.problem);
-      case "gone":
-        return this.#onGone(name);
       case "state":
-        return event.state.phase === "ended" ? this.#onEnded(name, event.problem) : this.#onState(name, event.state);
+        return event.state.phase === "ended" ? this.#onEnded(side, event.problem) : this.#onState(side, event.state);
     }
   }
 
@@ -171,23 +196,23 @@ export class TabSession {
     this.#tell({ type: "problem", problem: found, passing: true });
   }
 
-  /** The source has ceased. @param {string} name */
-  #onGone(name) {
-    if (name === TAB) {
+  /** A source has ceased. @param {Side} side */
+  #onGone(side) {
+    if (side === "them") {
       this.#problem ??= problem("tab_gone");
       void this.stop();
     } else {
       this.#onProblem(problem("microphone_gone"));
-      void this.#voices.get(name)?.stop();
+      this.#voices.get("me")?.leave();
     }
   }
 
   /**
-   * @param {string} name
+   * @param {Side} side
    * @param {import("./voice.js").StreamState} state
    */
-  #onState(name, state) {
-    if (name !== TAB || state.phase === "idle") return;
+  #onState(side, state) {
+    if (side !== "them" || state.phase === "idle" || state.phase === "ended") return;
     this.#phase = state.phase;
     const retryAt = "retryAt" in state ? state.retryAt : null;
     this.#retryAt = retryAt === null ? null : Date.now() + retryAt - performance.now();
@@ -195,29 +220,25 @@ export class TabSession {
   }
 
   /**
-   * @param {string} name
+   * @param {Side} side
    * @param {Problem | null} found
    */
-  #onEnded(name, found) {
-    this.#voices.delete(name);
-    if (name !== TAB && this.#voices.size > 0) {
+  #onEnded(side, found) {
+    this.#voices.delete(side);
+    if (side === "me" && this.#voices.size > 0) {
       if (found !== null) this.#onProblem(found);
       return;
     }
     this.#problem ??= found;
-    if (name === TAB) void this.stop(); // which ends the others
-    if (this.#voices.size > 0) return;
+    if (this.#voices.size > 0) {
+      void this.stop(); // without the tab there is nothing to wait for but the last words
+      return;
+    }
     this.#phase = "ended";
     this.#tell({ type: "status", status: this.status });
-    this.#over({ tab: this.#options.tab, lines: this.#lines, problem: this.#problem });
-  }
-
-  async #release() {
-    await this.#monitor?.close();
-    this.#monitor = null;
-    const voices = [...this.#voices.values()];
-    this.#voices.clear();
-    await Promise.all(voices.map((voice) => voice.abandon()));
+    void this.#release().then(() => {
+      this.#over({ tab: this.#options.tab, lines: this.#lines, problem: this.#problem });
+    });
   }
 }
 

@@ -20,7 +20,7 @@ const RUBRIC = "#ad2831";
 chrome.action.onClicked.addListener((tab) => {
   // before anything is waited for: Chrome opens a panel only in the moment of a click
   chrome.sidePanel.open({ windowId: tab.windowId }).catch(() => undefined);
-  if (tab.id !== undefined) void keep({ target: { tabId: tab.id, title: tab.title ?? "" } });
+  if (tab.id !== undefined) void keep({ target: { tabId: tab.id, title: tab.title ?? "" }, clickedAt: Date.now() });
 });
 
 chrome.runtime.onStartup.addListener(() => void check());

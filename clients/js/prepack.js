@@ -15,14 +15,15 @@ if (!existsSync(compiler)) {
   console.error("TypeScript, which writes the types, is not installed; run `npm ci` in tests/js first.");
   process.exit(1);
 }
+if (!existsSync(path("src/antiphon/web/sdk/vendor"))) {
+  console.error("The decoder that the SDK has of others is missing; run `.venv/bin/python -m scripts.web_assets` first.");
+  process.exit(1);
+}
 rmSync(path("clients/js/dist"), { recursive: true, force: true });
-cpSync(path("src/antiphon/web/sdk"), path("clients/js/dist"), {
-  recursive: true,
-  filter: (name) => !name.endsWith(".d.ts"),
-});
+cpSync(path("src/antiphon/web/sdk"), path("clients/js/dist"), { recursive: true });
 copyFileSync(path("LICENSE"), path("clients/js/LICENSE"));
 
 const compiled = spawnSync(process.execPath, [compiler, "--project", path("clients/js/tsconfig.json")], {
-  stdio: "inherit",
+  stdio: ["ignore", process.stderr, process.stderr], // npm may have its own use for stdout
 });
 process.exit(compiled.status ?? 1);

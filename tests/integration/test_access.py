@@ -18,6 +18,7 @@ from support.server import SCRIPTED, ServerProcess, start_server
 
 KEY = "open-sesame-0123456789"
 FRIEND = "https://app.example"
+EXTENSION = "chrome-extension://emdjfckmfhakpgbhpbcmmgdicnmbnclg"
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def locked() -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 def friendly() -> Iterator[ServerProcess]:
-    with start_server(*SCRIPTED, "--cors-origins", f"{FRIEND},https://Other.Example/") as server:
+    with start_server(*SCRIPTED, "--cors-origins", f"{FRIEND},https://Other.Example/,{EXTENSION}") as server:
         yield server
 
 
@@ -93,6 +94,7 @@ def open_doors(found: dict[str, bool]) -> set[str]:
         "http://[::1",
         "://",
         "é",
+        EXTENSION,
     ],
 )
 async def test_pages_of_other_origins_find_every_door_shut(scripted: ServerProcess, origin: str) -> None:
@@ -105,12 +107,20 @@ async def test_the_servers_own_pages_find_every_door_open(scripted: ServerProces
     assert open_doors(await doors(scripted.url, scripted.url)) == ALL
 
 
-@pytest.mark.parametrize("origin", [FRIEND, "https://other.example", "OWN"])
+@pytest.mark.parametrize("origin", [FRIEND, "https://other.example", EXTENSION, "OWN"])
 async def test_allowed_origins_are_allowed_besides_the_servers_own(friendly: ServerProcess, origin: str) -> None:
     assert open_doors(await doors(friendly.url, friendly.url if origin == "OWN" else origin)) == ALL
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", f"{FRIEND}.evil.example", "http://app.example"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        f"{FRIEND}.evil.example",
+        "http://app.example",
+        "chrome-extension://aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+    ],
+)
 async def test_other_origins_than_the_allowed_are_not(friendly: ServerProcess, origin: str) -> None:
     assert open_doors(await doors(friendly.url, origin)) == set()
 

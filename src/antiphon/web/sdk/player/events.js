@@ -9,8 +9,8 @@
  * `reconnecting` while there is no connection (what is buffered plays on). `blocked`: the browser wants a click, see
  * `unblock()`. `ended` and `failed` end one stream, after which `listen()` or `open()` begin another.
  *
- * @typedef {"new" | "blocked" | "connecting" | "buffering" | "playing" | "paused" | "reconnecting" | "ended" | "failed" |
- *   "closed"} PlayerState
+ * @typedef {"new" | "blocked" | "connecting" | "buffering" | "playing" | "paused" | "reconnecting" | "ended" | "failed"
+ *   | "closed"} PlayerState
  */
 
 /**
