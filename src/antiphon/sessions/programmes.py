@@ -31,6 +31,8 @@ AHEAD_MS = 3000
 """Milliseconds that a programme is ahead of its furthest listener."""
 FROM_START_S = 5.0
 """A programme that begins with a listener not further in than this begins at the source's beginning."""
+JOIN_AHEAD_S = 30.0
+"""A programme is joined where no more than this is still to be made of it; what is skipped is made far faster."""
 OPEN_TIMEOUT = 60.0
 """Seconds in which a source has to be ready."""
 MIN_TAPE_BYTES = 1 << 20
@@ -134,6 +136,11 @@ class Programme(TapeListener):
                 f"the source was not ready within {OPEN_TIMEOUT:.0f} s; the server is overloaded, try again later",
                 retry_after=5.0,
             ) from None
+
+    def has(self, packet: int) -> bool:
+        """Whether a listener may begin with a packet: it is there, soon will be, or there will be no more."""
+        soon = self.finished or self.sound.seconds(packet - self.end) <= JOIN_AHEAD_S
+        return self.first <= packet and soon
 
     async def reached(self, packet: int) -> None:
         """Wait until a packet is there, or there will be no more."""
@@ -344,11 +351,11 @@ class Programmes:
         return lambda skip: TextSource(synthesiser, self.request(source), config, skip)
 
     def _find(self, key: Key, packet: int) -> Programme | None:
-        """The one that goes back least and far enough."""
+        """The one that goes back least and far enough, where it will soon be there."""
         found = [
             programme
             for programme in self._shared.get(key, ())
-            if programme.error is None and (programme.live or programme.first <= packet)
+            if programme.error is None and (programme.live or programme.has(packet))
         ]
         return max(found, key=lambda programme: programme.first, default=None)
 

@@ -156,6 +156,17 @@ async def test_who_comes_back_to_nothing_far_in_gets_what_begins_there(studio: S
     assert await studio.tune(File("tone.wav"), 600, fresh=True) is not late
 
 
+async def test_who_is_far_ahead_of_a_programme_does_not_wait_for_it(studio: Studio, tmp_path: Path) -> None:
+    (tmp_path / "minute.wav").write_bytes(wav(sine(440.0, 60.0, sample_rate=8_000), sample_rate=8_000))
+    first = await studio.tune(File("minute.wav"))
+    assert await studio.tune(File("minute.wav"), 1400) is first
+    ahead = await studio.tune(File("minute.wav"), 2500)
+    assert ahead.first == 2500
+    assert len(await studio.hear(ahead, 2500)) == 501
+    # who comes to the end of what is finished needs no other
+    assert await studio.tune(File("minute.wav"), 9_000) is ahead
+
+
 async def test_a_file_that_is_no_audio_is_refused_and_forgotten(studio: Studio) -> None:
     for _ in range(2):
         with pytest.raises(AntiphonError):
