@@ -28,7 +28,7 @@ HEARS_TONES = ("--engine", "support.engines:ToneRecogniser")
 # Everything is on window, so that a test can go on with it.
 LOAD = """
 async () => {
-  const names = ["audio-capture", "audio-stream-manager", "adaptive-bitrate", "stream-analytics", "errors"];
+  const names = ["audio-capture", "audio-stream-manager", "adaptive-bitrate", "segment-recorder"];
   const modules = await Promise.all(names.map((name) => import(`/static/sdk/${name}.js`)));
   Object.assign(window, ...modules);
   window.heard = {};
@@ -49,7 +49,7 @@ async () => {
   window.play = (tones, context = new AudioContext()) => {
     const out = context.createMediaStreamDestination();
     for (const [tone, start, seconds] of tones) {
-      const sine = new OscillatorNode(context, { frequency: %d + %d * tone });
+      const sine = new OscillatorNode(context, { frequency: FIRST_HZ + STEP_HZ * tone });
       const gain = new GainNode(context, { gain: 0.4 });
       sine.connect(gain).connect(out);
       sine.start(context.currentTime + start);
@@ -58,7 +58,7 @@ async () => {
     return out.stream;
   };
 }
-""" % (FIRST_HZ, STEP_HZ)
+""".replace("FIRST_HZ", str(FIRST_HZ)).replace("STEP_HZ", str(STEP_HZ))
 
 
 def tone_track(path: Path, tones: Sequence[int], *, lead: float = LEAD_S) -> Path:
@@ -95,12 +95,16 @@ def hearing_tones() -> Iterator[ServerProcess]:
 
 
 @asynccontextmanager
-async def sdk_page(browser: Browser, url: str, **options: Any) -> AsyncIterator[Page]:
-    """A page of the server with the SDK's classes on ``window``."""
+async def sdk_page(browser: Browser, url: str, *, away: bool = False, **options: Any) -> AsyncIterator[Page]:
+    """A page of the server with the SDK's classes on ``window``.
+
+    Args:
+        away: Whether the server is away for a time, which the browser notes on its console.
+    """
     opened = await browser.open(url, **options)
     await opened.page.evaluate(LOAD)
     yield opened.page
-    assert opened.console == []
+    assert [line for line in opened.console if not (away and line.startswith("WebSocket connection to"))] == []
 
 
 async def hears(page: Page, channel: str, tones: Sequence[int]) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Page
 
-from browser.kit import Browser
-from browser.sdk import hearing_tones, hears, sdk_page, tone_track
+from browser.hidden import tab
+from browser.kit import ALWAYS_ALLOWED, FAKE_DEVICE, Browser, chromium
+from browser.sdk import LOAD, hearing_tones, hears, sdk_page, tone_track, words
 from support.server import ServerProcess
 
 pytestmark = pytest.mark.browser
@@ -74,11 +75,11 @@ async def test_auto_takes_opus_where_the_browser_encodes_it_and_pcm_where_not(
 async def speaking_tab(page: Page, sound: Path) -> Page:
     """Another tab, which plays a file when its ``audio`` element is told to."""
     data = base64.b64encode(sound.read_bytes()).decode()
-    tab = await page.context.new_page()
-    await tab.goto(f"data:text/html,<title>{TITLE}</title><audio></audio>")
-    await tab.evaluate("data => { document.querySelector('audio').src = 'data:audio/wav;base64,' + data; }", data)
+    other = await page.context.new_page()
+    await other.goto(f"data:text/html,<title>{TITLE}</title><audio></audio>")
+    await other.evaluate("data => { document.querySelector('audio').src = 'data:audio/wav;base64,' + data; }", data)
     await page.bring_to_front()
-    return tab
+    return other
 
 
 # Chromium pretends to have both a microphone and a screen, or neither: here the screen is real.
@@ -89,7 +90,7 @@ MICROPHONE = """(tones) => {
 
 async def test_both_sides_kept_apart_are_really_apart(browser: Browser, tones: ServerProcess, tmp_path: Path) -> None:
     async with sdk_page(browser, tones.url, flags=SHARED, allowed=False, fake_device=False) as page:
-        tab = await speaking_tab(page, tone_track(tmp_path / "theirs.wav", ODD))
+        other = await speaking_tab(page, tone_track(tmp_path / "theirs.wav", ODD))
         await page.evaluate(MICROPHONE, EVEN)
         await page.evaluate(
             """async () => {
@@ -101,10 +102,10 @@ async def test_both_sides_kept_apart_are_really_apart(browser: Browser, tones: S
             }"""
         )
         assert await page.evaluate("() => capture.channels") == ["me", "them"]
-        await tab.evaluate("() => document.querySelector('audio').play()")
+        await other.evaluate("() => document.querySelector('audio').play()")
         await hears(page, "me", EVEN)
         await hears(page, "them", ODD)
-        await tab.close()
+        await other.close()
         await page.wait_for_function("() => events.some(({ type }) => type === 'ended')")
         ended = [event for event in await page.evaluate("() => events") if event["type"] == "ended"]
         assert ended == [{"type": "ended", "source": "tab", "side": "them", "code": "sharing_ended", "left": 1}]
@@ -132,8 +133,11 @@ async def test_both_sides_mixed_are_really_mixed(browser: Browser, tones: Server
 async def test_two_channels_hold_a_side_each(browser: Browser, tones: ServerProcess) -> None:
     async with sdk_page(browser, tones.url) as page:
         energies: dict[str, Any] = await page.evaluate(
-            "async () => {" + IN_TURN + """
-              const capture = new AudioCapture({ source, codec: "pcm_s16le", arrangement: "stereo", sampleRate: 48000 });
+            "async () => {"
+            + IN_TURN
+            + """
+              const format = { codec: "pcm_s16le", sampleRate: 48000 };
+              const capture = new AudioCapture({ source, arrangement: "stereo", ...format });
               const sums = { left: 0, right: 0, both: 0, frames: 0 };
               capture.on("frame", ({ data }) => {
                 const samples = new Int16Array(data.buffer, data.byteOffset, data.length / 2);
@@ -160,23 +164,27 @@ async def test_two_channels_hold_a_side_each(browser: Browser, tones: ServerProc
         assert energies["both"] == 0
 
 
-async def test_a_tab_that_is_hidden_goes_on_capturing(browser: Browser, tones: ServerProcess, tmp_path: Path) -> None:
-    async with sdk_page(browser, tones.url, speech=tone_track(tmp_path / "up.wav", UP)) as page:
+async def test_a_tab_that_is_hidden_goes_on_capturing(tones: ServerProcess, tmp_path: Path) -> None:
+    executable = chromium()
+    if executable is None:
+        pytest.skip("no Chromium on this machine")
+    sound = tone_track(tmp_path / "up.wav", UP)
+    flags = (FAKE_DEVICE, ALWAYS_ALLOWED, f"--use-file-for-fake-audio-capture={sound}%noloop")
+    async with tab(executable, flags) as page:
+        await page.open(tones.url)
+        await page.evaluate(f"({LOAD})()")
         await page.evaluate(
-            """async () => {
-              window.capture = new AudioCapture({ preset: "music" });
+            """(async () => {
+              window.capture = new AudioCapture({ preset: "music", codec: "opus" });
               await capture.start();
               window.stream = send(capture, "all");
-            }"""
+            })()"""
         )
-        session = await page.context.new_cdp_session(page)
-        window = await session.send("Browser.getWindowForTarget")
-        await session.send(
-            "Browser.setWindowBounds", {"windowId": window["windowId"], "bounds": {"windowState": "minimized"}}
-        )
-        await (await page.context.new_page()).bring_to_front()
-        await hears(page, "all", UP)
-        await leave(page)
+        await page.hide()
+        assert await page.evaluate("heard.all.length") < len(UP) / 2
+        await page.until(f"heard.all.length >= {len(UP)}")
+        assert await page.evaluate("heard.all") == words(UP)
+        assert await page.evaluate("document.visibilityState") == "hidden"
 
 
 async def test_a_source_that_is_muted_gives_silence_and_time_goes_on(browser: Browser, tones: ServerProcess) -> None:
@@ -213,7 +221,8 @@ async def test_an_unplugged_microphone_is_told_and_another_one_taken(browser: Br
                 return stream;
               };
               const capture = new AudioCapture({ codec: "pcm_s16le" });
-              capture.on("ended", ({ source, error, left }) => told.push([source, error.code, error.action !== "", left]));
+              capture.on("ended", ({ source, error, left }) =>
+                told.push([source, error.code, error.action !== "", left]));
               const stopped = new Promise((resolve) => capture.on("stopped", resolve));
               await capture.start();
               await capture.changeMicrophone();

@@ -40,8 +40,8 @@ class DyingRecogniser(ScriptedRecogniser):
 class ToneRecogniser(Recogniser):
     """An engine that hears tones, and calls each by its number: what came, how often and in what order.
 
-    Tone `n` has ``FIRST_HZ + n * STEP_HZ`` hertz. Each is a final of its own, ``t7`` for the eighth, once it is over; what is shorter than
-    :data:`SHORTEST_S` is none.
+    Tone `n` has ``FIRST_HZ + n * STEP_HZ`` hertz. Each is a final of its own, ``t7`` for the eighth, once it is over;
+    what is shorter than :data:`SHORTEST_S` is none.
     """
 
     name = "tones"

@@ -139,6 +139,12 @@ export class AudioCapture extends Emitter {
     return [...this.#encoders.values()].reduce((sum, encoder) => sum + encoder.dropped, 0);
   }
 
+  /** Samples at 48 kHz by which what is decoded lags behind what was encoded; 0 for PCM. */
+  get preSkip() {
+    for (const encoder of this.#encoders.values()) return encoder.preSkip;
+    return 0;
+  }
+
   /**
    * Ask for the sources and open them. Frames follow when the promise is fulfilled: whoever listens then misses none.
    *

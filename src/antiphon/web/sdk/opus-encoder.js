@@ -7,6 +7,9 @@ import { RtcError } from "./errors.js";
 /** Frames that may wait for the encoder; beyond it frames are dropped, and counted. */
 const MOST_WAITING = 50;
 
+/** What libopus looks ahead at 48 kHz: 6.5 ms. */
+const LIBOPUS_PRE_SKIP = 312;
+
 /**
  * @typedef {object} OpusOptions
  * @property {number} sampleRate Hertz.
@@ -40,6 +43,8 @@ export class OpusEncoder {
 
   /** Frames that the encoder was too slow for. */
   dropped = 0;
+  /** Samples at 48 kHz by which what is decoded lags behind what was encoded (RFC 7845, section 4.2). */
+  preSkip = LIBOPUS_PRE_SKIP;
 
   /**
    * @param {OpusOptions} options
@@ -51,7 +56,7 @@ export class OpusEncoder {
     this.#emit = emit;
     this.#fail = fail;
     this.#encoder = new AudioEncoder({
-      output: (chunk) => this.#take(chunk),
+      output: (chunk, metadata) => this.#take(chunk, metadata),
       error: (error) => this.#fail(RtcError.because("no_encoder", error)),
     });
     this.#encoder.configure(configuration(options));
@@ -84,9 +89,11 @@ export class OpusEncoder {
     if (this.#encoder.state === "configured") this.#encoder.configure(configuration(this.#options));
   }
 
-  /** Give out what is left. */
+  /** Give out what is left, and a packet of silence, in which the end of the last frame is. */
   async close() {
     if (this.#encoder.state !== "configured") return;
+    const { sampleRate, channels, frameMs } = this.#options;
+    this.encode(new Int16Array((channels * sampleRate * frameMs) / 1000));
     try {
       await this.#encoder.flush();
     } catch {
@@ -95,10 +102,26 @@ export class OpusEncoder {
     if (this.#encoder.state === "configured") this.#encoder.close();
   }
 
-  /** @param {EncodedAudioChunk} chunk */
-  #take(chunk) {
+  /**
+   * @param {EncodedAudioChunk} chunk
+   * @param {EncodedAudioChunkMetadata} [metadata]
+   */
+  #take(chunk, metadata) {
+    const head = metadata?.decoderConfig?.description;
+    if (head !== undefined) this.preSkip = preSkipOf(head) ?? this.preSkip;
     const packet = new Uint8Array(chunk.byteLength);
     chunk.copyTo(packet);
     this.#emit(packet);
   }
+}
+
+/**
+ * @param {AllowSharedBufferSource} head Of a stream, as a container has it (RFC 7845, section 5.1).
+ * @returns {number | null}
+ */
+function preSkipOf(head) {
+  const view = ArrayBuffer.isView(head)
+    ? new DataView(head.buffer, head.byteOffset, head.byteLength)
+    : new DataView(head);
+  return view.byteLength >= 12 ? view.getUint16(10, true) : null;
 }
