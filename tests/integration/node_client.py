@@ -10,7 +10,7 @@ from typing import Any
 from support.audio import speech
 from support.server import ServerProcess
 
-SCRIPT = Path(__file__).parent / "node" / "talk.mjs"
+SCRIPTS = Path(__file__).parent / "node"
 
 
 class Told:
@@ -30,9 +30,16 @@ class Told:
 def talk(server: ServerProcess, folder: Path, **task: Any) -> Told:
     audio = folder / "speech.raw"
     audio.write_bytes(speech("go-forward"))
-    what = {"url": server.url, "audio": str(audio), "size": 3_200, "start": {"language_code": "en-US"}, **task}
+    return run_node(
+        "talk.mjs",
+        {"url": server.url, "audio": str(audio), "size": 3_200, "start": {"language_code": "en-US"}, **task},
+    )
+
+
+def run_node(script: str, task: dict[str, Any]) -> Told:
+    """Have a script do a task, and give what it was told meanwhile."""
     done = subprocess.run(
-        ["node", str(SCRIPT)], input=json.dumps(what), capture_output=True, text=True, timeout=60, check=False
+        ["node", str(SCRIPTS / script)], input=json.dumps(task), capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     return Told(done.stdout)

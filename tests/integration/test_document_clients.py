@@ -1,12 +1,14 @@
 """Clients written from the documents alone: only the fields named there, no waiting for answers, no resume, no acks.
 
 A client of ``start_transcription`` sends audio right after it, in 100 or 200 ms chunks of 16 kHz mono PCM. A client of
-``/audio-stream`` joins with ``sessionId`` and ``role``, sends binary frames, and knows no other message. Both ignore
-what they do not know.
+``/audio-stream`` joins with ``sessionId`` and ``role``, sends binary frames, and knows no other message. One of
+``audio-stream`` emits what a recorder hands over, and plays the ``audio-data`` of others. One of ``audio-chunk`` emits
+whole files in base64 and looks at no callback. All ignore what they do not know.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from pathlib import Path
@@ -16,9 +18,9 @@ import pytest
 import socketio
 
 from integration.clients import Inbox, pieces
-from integration.node_client import talk
+from integration.node_client import run_node, talk
 from integration.observe import eventually, session_events
-from support.audio import speech, transcripts
+from support.audio import encode, speech, transcripts
 from support.server import ServerProcess
 
 WORDS = transcripts()["go-forward.wav"]
@@ -65,6 +67,66 @@ def test_a_node_client_that_does_not_wait_for_the_start(hearing: ServerProcess, 
     assert not told.all("error")
 
 
+async def test_clients_that_broadcast_a_recorder(hearing: ServerProcess) -> None:
+    parts = list(pieces(encode(speech("go-forward"), "webm"), 4_000))
+    heard: list[bytes] = []
+    done = asyncio.Event()
+
+    def play(data: bytes, _: object) -> None:
+        heard.append(data)
+        if len(heard) == len(parts):
+            done.set()
+
+    sender, listener = socketio.AsyncClient(reconnection=False), socketio.AsyncClient(reconnection=False)
+    listener.on("audio-data", play)
+    for client in (listener, sender):
+        await client.connect(hearing.url)
+    for part in parts:
+        await sender.emit("audio-stream", part)
+    async with asyncio.timeout(20):
+        await done.wait()
+    assert heard == parts
+    for client in (listener, sender):
+        await client.disconnect()
+
+
+async def test_a_client_that_sends_ten_second_files_and_waits_for_nothing(hearing: ServerProcess) -> None:
+    inbox = Inbox()
+    client = socketio.AsyncClient(reconnection=False)
+    for name in ("transcription", "error"):
+        client.on(name, lambda data, name=name: inbox.put(name, data))
+    await client.connect(hearing.url)
+    for number, name in enumerate(("go-forward", "quick-brown-fox")):
+        audio = base64.b64encode(encode(speech(name), "webm")).decode()
+        fields = {"sessionId": "document-2", "audio": audio, "format": "webm", "duration": 10}
+        await client.emit("audio-chunk", {**fields, "timestamp": 1_764_000_000_000 + 10_000 * number})
+    await inbox.wait("transcription", 2)
+    told = inbox.all("transcription")
+    assert [one["text"] for one in told] == [WORDS, transcripts()["quick-brown-fox.wav"]]
+    assert [one["timestamp"] for one in told] == [1_764_000_000_000, 1_764_000_010_000]
+    assert all(one["sessionId"] == "document-2" and one["duration"] == 10 for one in told)
+    assert not inbox.all("error")
+    await client.disconnect()
+
+
+@pytest.mark.node
+def test_node_clients_of_both_documents(hearing: ServerProcess, tmp_path: Path) -> None:
+    recording = tmp_path / "recording.webm"
+    recording.write_bytes(encode(speech("go-forward"), "webm", options={"live": "1"}))
+    task = {"url": hearing.url, "file": str(recording), "size": 4_000, "sessionId": "document-3"}
+    told = run_node("documents.mjs", task)
+    (heard,) = told.all("heard")
+    assert base64.b64decode(heard) == recording.read_bytes()
+    assert told.text == WORDS
+    assert told.all("acknowledged") == [
+        {"status": "accepted", "reason": "queued"},
+        {"status": "skipped", "reason": "duplicate"},
+        {"status": "skipped", "reason": "too_small"},
+    ]
+    assert [one["text"] for one in told.all("transcription")] == [WORDS]
+    assert not told.all("error")
+
+
 async def test_an_audio_stream_client_that_knows_join_and_binary_frames(hearing: ServerProcess) -> None:
     told: list[dict[str, object]] = []
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{hearing.url}/audio-stream") as websocket:
@@ -89,7 +151,7 @@ async def test_events_and_fields_that_nobody_knows_do_no_harm(scripted: ServerPr
     await client.connect(scripted.url)
     await client.emit("start_transcription", {"language_code": "en-US", "vocabulary": ["x"], "user": {"id": 1}})
     started = await inbox.wait("transcription_started")
-    for name in ("knock", "audio-stream", "", "__proto__", "💬"):
+    for name in ("knock", "audio-flow", "", "__proto__", "💬"):
         await client.emit(name, {"a": 1})
     await client.emit("audio_chunk", {"chunk": base64.b64encode(bytes(3_200)).decode(), "level": 0.1})
     await client.emit("stop_transcription", {"why": "done"})

@@ -35,7 +35,8 @@ DESCRIPTIONS = Rate(100, 20)
 """Enough to offer to a room of a hundred at once."""
 CANDIDATES = Rate(200, 50)
 
-Transport = Literal["webrtc", "websocket", "whip", "whep"]
+Transport = Literal["webrtc", "websocket", "whip", "whep", "stream"]
+"""How somebody takes part; by ``stream`` who came by sharing a stream over Socket.IO and negotiates with nobody."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ from antiphon.transports.http.whip import PREFIXES as WHIP_PREFIXES
 from antiphon.transports.http.whip import WhipRoutes
 from antiphon.transports.socketio.segments import SegmentDoor
 from antiphon.transports.socketio.server import SocketIOServer
+from antiphon.transports.socketio.sharing import SharingDoor
 from antiphon.transports.socketio.signaling import SignalingDoor
 from antiphon.transports.socketio.transcription import TranscriptionDoor
 from antiphon.transports.websocket import AudioStreamDoor
@@ -130,6 +131,7 @@ class Server:
             RoomOptions(settings.rtc_grace),
         )
         self.signaling = SignalingDoor(self.sio, self.rooms, self.access, self._ice_servers)
+        self.sharing = SharingDoor(self.sio, self.sessions, self.signaling, self.transcription, self.segment_door)
         self.audio_stream = AudioStreamDoor(
             self.sessions,
             self.rooms,
@@ -173,7 +175,8 @@ class Server:
         self.audio_stream.announce_shutdown()
         self.listening.door.announce_shutdown()
         self.segments.drain()
-        await self.rooms.end_captions(self.settings.shutdown_grace)
+        grace = self.settings.shutdown_grace
+        await asyncio.gather(self.rooms.end_captions(grace), self.sharing.close(grace))
         complete = await self.sessions.drain(self.settings.shutdown_grace)
         log.info("drained", complete=complete)
         await self.segments.close()
@@ -364,6 +367,8 @@ class Server:
             "rooms": len(self.rooms.rooms),
             "room_participants": self.rooms.participants,
             "session_logs": len(self.store),
+            "shared_streams": self.sharing.streams,
+            "audio_data_dropped_total": self.sharing.dropped,
             "segments_total": self.segments.total,
             "segment_transcripts_dropped_total": self.segments.dropped,
             "audio_packets_received_total": packets.received,

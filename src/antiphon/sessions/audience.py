@@ -59,14 +59,16 @@ class Audience:
                 self.tell(other.id, "speaking", data)
         self._say_all(room, {"type": "speaking", **data})
 
-    def words(self, member: Member, session_id: str, entry: Entry) -> None:
-        """Tell everybody in the room what somebody said."""
+    def words(self, member: Member, session_id: str, entry: Entry, own: bool = True) -> None:
+        """Tell everybody in the room what somebody said; whoever said it where `own` says so."""
         room, event = member.room, entry.event
         if not room.members or not isinstance(event, Transcript):
             return
         result = result_of(entry, event, member, session_id)
         transcript = transcript_of(entry, member, session_id)
         for other in room.members.values():
+            if other is member and not own:
+                continue
             if other.transport != "websocket":
                 self.tell(other.id, "transcription_result", result)
             elif other is not member:

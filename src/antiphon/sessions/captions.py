@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from antiphon.errors import AntiphonError, Conflict, DurationLimit, RateLimited
+from antiphon.errors import AntiphonError, BadAudio, Conflict, DurationLimit, RateLimited, UnsupportedFormat
 from antiphon.events import Ended, Entry, Transcript
 from antiphon.formats import AudioFormat, Encoding
 from antiphon.sessions.manager import SessionManager
@@ -28,10 +28,14 @@ class CaptionSink:
     Attributes:
         words: Called with the name of the session and the entry of its log that holds a transcript.
         refused: Called once where what is said cannot be written down for now.
+        begun: Called with the stream that it is written down with, each time one begins.
+        lost: Called for each block that could not be heard.
     """
 
     words: Callable[[str, Entry], None]
     refused: Callable[[AntiphonError], None]
+    begun: Callable[[Participant], None] = lambda _: None
+    lost: Callable[[AntiphonError], None] = lambda _: None
 
 
 async def follow_words(participant: Participant, after: int, words: Callable[[str, Entry], None]) -> None:
@@ -55,13 +59,22 @@ class Captions:
         role: Of the speaker.
         language: One of the engine's tags.
         sink: Who is told.
+        audio: What the blocks are; None for 16-bit samples, mono, at the engine's rate.
     """
 
-    def __init__(self, sessions: SessionManager, role: str, language: str, sink: CaptionSink) -> None:
+    def __init__(
+        self,
+        sessions: SessionManager,
+        role: str,
+        language: str,
+        sink: CaptionSink,
+        audio: AudioFormat | None = None,
+    ) -> None:
         self._sessions = sessions
         self._role = role
         self._language = language
         self._sink = sink
+        self._audio = audio or AudioFormat(Encoding.PCM_S16LE, sessions.engine_rate, 1)
         self._participant: Participant | None = None
         self._beginning: asyncio.Task[None] | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -70,16 +83,26 @@ class Captions:
         self._retry_at = float("-inf")
         self._over = False
 
-    def hear(self, pcm: bytes) -> None:
-        """Take the next block: 16-bit, mono, at the engine's rate. What comes while there is no room is lost."""
+    @property
+    def fresh(self) -> bool:
+        """True where the next block begins a stream."""
+        return self._participant is None and self._beginning is None
+
+    @property
+    def resting(self) -> bool:
+        """True where none is begun yet, since the last one was refused not long ago."""
+        return self.fresh and self._sessions.clock.monotonic() < self._retry_at
+
+    def hear(self, block: bytes) -> None:
+        """Take the next block. What comes while there is no room is lost."""
         if self._over:
             return
-        if self._participant is None:
-            self._waiting.append(pcm)
-            if self._beginning is None and self._sessions.clock.monotonic() >= self._retry_at:
+        if self._participant is None or self._waiting:
+            self._waiting.append(block)
+            if self.fresh and self._sessions.clock.monotonic() >= self._retry_at:
                 self._beginning = asyncio.create_task(self._begin(), name="begin captions")
             return
-        self._ingest(self._participant, pcm)
+        self._ingest(self._participant, block)
 
     async def finish(self, reason: str) -> None:
         """No more will come: returns when all that was said has been told."""
@@ -91,21 +114,23 @@ class Captions:
         if self._reader is not None:
             await asyncio.wait([self._reader])
 
-    def _ingest(self, participant: Participant, pcm: bytes) -> None:
+    def _ingest(self, participant: Participant, block: bytes) -> None:
         try:
-            participant.ingest(pcm, self._sessions.clock.monotonic())
-        except RateLimited:
+            participant.ingest(block, self._sessions.clock.monotonic())
+        except RateLimited as error:
             # the recogniser is behind; what was not taken is missing in the captions, and counted
             participant.dropped += 1
+            self._sink.lost(error)
+        except (BadAudio, UnsupportedFormat) as error:
+            self._sink.lost(error)
         except (DurationLimit, Conflict):
             # as long as a stream may be: the next block begins another
             self._participant = None
 
     async def _begin(self) -> None:
         sessions = self._sessions
-        audio = AudioFormat(Encoding.PCM_S16LE, sessions.engine_rate, 1)
         try:
-            participant = await sessions.begin(None, self._role, audio, self._language)
+            participant = await sessions.begin(None, self._role, self._audio, self._language)
         except AntiphonError as error:
             self._refuse(error)
             return
@@ -113,6 +138,7 @@ class Captions:
             self._beginning = None
         self._refusals = 0
         self._participant = participant
+        self._sink.begun(participant)
         if self._reader is not None:
             # the words of the stream before come first
             await asyncio.wait([self._reader])

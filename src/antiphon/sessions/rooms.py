@@ -95,7 +95,9 @@ class RoomManager:
 
     # Coming and going
 
-    def join_socket(self, socket_id: str, wanted: JoinRoom, listener: Listener) -> Member:
+    def join_socket(
+        self, socket_id: str, wanted: JoinRoom, listener: Listener, transport: Transport = "webrtc"
+    ) -> Member:
         """Put a Socket.IO connection into a room.
 
         Raises:
@@ -105,7 +107,7 @@ class RoomManager:
             UnsupportedFormat: The engine does not know the language of its captions.
         """
         self.signaling.may_join(socket_id, self._clock.monotonic())
-        return self.join(socket_id, wanted, "webrtc", listener)
+        return self.join(socket_id, wanted, transport, listener)
 
     def join(self, member_id: str, wanted: JoinRoom, transport: Transport, listener: Listener) -> Member:
         """Put somebody into a room. Whoever vanished from there under the same `userId` is forgotten.
@@ -301,6 +303,12 @@ class RoomManager:
         except AntiphonError:
             self.gone(member.id)
             raise
+
+    def said(self, socket_id: str, session_id: str, entry: Entry) -> None:
+        """What a Socket.IO connection said by a stream of its own; told to the others where the room has captions."""
+        member = self.signaling.members.get(socket_id)
+        if member is not None and member.room.captions is not None:
+            self._audience.words(member, session_id, entry, own=False)
 
     def push(self, peer: Peer, payload: bytes) -> None:
         """Audio of a local participant."""

@@ -73,13 +73,9 @@ class _PacketQueue(asyncio.Queue[Any]):
         self._room.set()
         return super()._get()
 
-    @property
-    def crowded(self) -> bool:
-        return self.qsize() >= QUEUE_PACKETS
-
-    async def room(self) -> None:
-        """Wait until an event may be put."""
-        while self.crowded:
+    async def room(self, most: int) -> None:
+        """Wait until fewer than `most` packets wait."""
+        while self.qsize() >= most:
             self._room.clear()
             await self._room.wait()
 
@@ -149,18 +145,36 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
 
     def emit_soon(self, sid: str, event: str, data: Any) -> bool:
         """Queue an event without waiting; False where the client is gone or its queue is full."""
+        return self.put_soon(sid, self.pack_text(event, data), QUEUE_PACKETS)
+
+    @staticmethod
+    def pack_text(event: str, data: Any) -> list[str | bytes]:
+        """An event, to be put into any number of queues."""
+        return ["2" + orjson.dumps([event, data]).decode()]
+
+    @staticmethod
+    def pack(event: str, binary: bytes, about: Any) -> list[str | bytes]:
+        """An event with binary data and one more argument, to be put into any number of queues."""
+        text = f'51-[{orjson.dumps(event).decode()},{{"_placeholder":true,"num":0}},{orjson.dumps(about).decode()}]'
+        return [text, binary]
+
+    def put_soon(self, sid: str, packed: list[str | bytes], most: int) -> bool:
+        """Queue a packed event; False where the client is gone or `most` packets wait for it."""
         connection = self._connection(sid)
-        if connection is None or connection.queue.crowded:
+        if connection is None or connection.queue.qsize() >= most:
             return False
-        text = "2" + orjson.dumps([event, data]).decode()
-        connection.queue.put_nowait(engineio.packet.Packet(engineio.packet.MESSAGE, text))
+        for part in packed:
+            # one for each client, for it remembers how it was encoded, which depends on the transport
+            connection.queue.put_nowait(engineio.packet.Packet(engineio.packet.MESSAGE, part))
         return True
 
-    async def room(self, sid: str) -> None:
-        """Wait until the client's queue has room for an event."""
+    async def room(self, sid: str, most: int = QUEUE_PACKETS) -> bool:
+        """Wait until fewer than `most` packets wait for a client; False where it is gone."""
         connection = self._connection(sid)
-        if connection is not None:
-            await connection.queue.room()
+        if connection is None:
+            return False
+        await connection.queue.room(most)
+        return True
 
     async def deliver(self, sid: str, event: str, data: Any) -> None:
         """Queue an event, waiting where the client is slow; nothing where it is gone.

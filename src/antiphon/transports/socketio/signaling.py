@@ -42,11 +42,23 @@ class SignalingDoor:
         self._put("unmute", _Client.unmute)
         sio.on_disconnect(self._gone)
 
+    def enter(self, sid: str, room_id: str) -> None:
+        """Put a connection into a room that shares a stream there, and was not told of rooms.
+
+        Raises:
+            AntiphonError: As :meth:`RoomManager.join_socket`.
+        """
+        self.rooms.join_socket(sid, negotiation.JoinRoom(room_id), self._client(sid), "stream")
+
+    def _client(self, sid: str) -> _Client:
+        client = self._clients.get(sid)
+        if client is None:
+            client = self._clients[sid] = _Client(self, sid)
+        return client
+
     def _put(self, event: str, act: Callable[[_Client, Any], dict[str, Any]]) -> None:
         async def handle(sid: str, data: Any = None, *_: Any) -> dict[str, Any]:
-            client = self._clients.get(sid)
-            if client is None:
-                client = self._clients[sid] = _Client(self, sid)
+            client = self._client(sid)
             try:
                 return act(client, data)
             except AntiphonError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 from antiphon.errors import AntiphonError, Conflict, DurationLimit, RateLimited, Unauthorized
@@ -50,6 +51,11 @@ class TranscriptionDoor:
     @property
     def connections(self) -> int:
         return len(self._clients)
+
+    @property
+    def idle(self) -> Iterator[str]:
+        """Connections that have never begun a transcription."""
+        return (sid for sid, client in self._clients.items() if not client.used)
 
     def announce_shutdown(self) -> None:
         """Tell everybody that the server is about to end."""
@@ -101,7 +107,11 @@ class TranscriptionDoor:
 
 
 class _Client:
-    """One connection and the stream it holds, if any."""
+    """One connection and the stream it holds, if any.
+
+    Attributes:
+        used: It has begun a transcription at some time.
+    """
 
     def __init__(self, door: TranscriptionDoor, sid: str) -> None:
         self._door = door
@@ -114,6 +124,7 @@ class _Client:
         self._acks = Acks(door.ack_timer, self._send_ack, self._safe_seq)
         self._time = door.sessions.clock.monotonic
         self._cut_off = False
+        self.used = False
 
     async def start(self, data: Any) -> None:
         """``start_transcription``."""
@@ -122,6 +133,7 @@ class _Client:
         if self._participant is not None:
             raise Conflict("a transcription is running on this connection; send stop_transcription first")
         wanted = parse_start(data)
+        self.used = True
         participant, after = await self._participate(wanted)
         participant.attach(self._replaced)
         self._participant = participant
