@@ -33,16 +33,16 @@ def missing() -> str:
 
 
 @cache
-def program() -> Path:
-    """The generator, built where it is not yet.
+def program(package: str = "rtcload") -> Path:
+    """A generator, built where it is not yet.
 
     Raises:
         GeneratorError: It does not build.
     """
-    command = ["cargo", "build", "--release", "--locked", "--package", "rtcload", "--message-format", "json"]
+    command = ["cargo", "build", "--release", "--locked", "--package", package, "--message-format", "json"]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if built.returncode:
-        raise GeneratorError(f"rtcload does not build: {built.stderr[-2000:]}")
+        raise GeneratorError(f"{package} does not build: {built.stderr[-2000:]}")
     told = [json.loads(line) for line in built.stdout.splitlines()]
     return Path(next(line["executable"] for line in told if line.get("executable")))
 

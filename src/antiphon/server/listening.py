@@ -105,6 +105,7 @@ class Listening:
             "listener_stalls_total": sent["stalls"],
             "listener_underruns_total": sent["underruns"],
             "listener_late_p99_seconds": sent["late_us_p99"] / 1e6,
+            "listener_late_p999_seconds": sent["late_us_p999"] / 1e6,
             "broadcast_cpu_seconds_total": sent["cpu_us"] / 1e6,
             "broadcast_events_lost_total": self.broadcaster.events_lost,
             **{f"synthesiser_{name}": value for name, value in voice.items()},
