@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from playwright.async_api import Page
+from playwright.async_api import Page, Route
 
 from browser.kit import Browser
 from support import beeps
 
 RECORDER = Path(__file__).with_name("recorder.js")
-NO_CLICK = ("--autoplay-policy=no-user-gesture-required",)
+FLAGS = (
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-features=LocalNetworkAccessChecks",  # a worker that a test changes counts as one from elsewhere
+)
 DEADLINE_MS = 60_000
 
 BEGIN = """
@@ -108,7 +111,7 @@ async def listen(
     server: str | None = None,
     rate: int = 0,
     key: str = "",
-    flags: Sequence[str] = (),
+    webcodecs: bool = True,
 ) -> Listener:
     """Open an empty page of a server and have a player play there.
 
@@ -119,15 +122,23 @@ async def listen(
         server: That it listens to; the page's own by default.
         rate: Of the audio context, in hertz; the browser's choice by default.
         key: Access key.
-        flags: More flags for Chromium.
+        webcodecs: Whether the player's worker has WebCodecs.
     """
-    opened = await browser.open(page_url, flags=(*NO_CLICK, *flags), fake_device=False)
+    opened = await browser.open(page_url, flags=FLAGS, fake_device=False)
     page = opened.page
     # the recorder is no part of the server, whose policy for content would refuse it
     session = await page.context.new_cdp_session(page)
     await session.send("Page.setBypassCSP", {"enabled": True})
+    if not webcodecs:
+        await page.context.route("**/sdk/player/worker.js", _without_webcodecs)
     await page.goto(f"{page_url}/healthz")
     options = {"server": server or page_url, "key": key}
     await page.evaluate(BEGIN, [options, dict(order), {"rate": rate, "recorder": RECORDER.read_text()}])
     used: int = await page.evaluate("() => listening.player.context.sampleRate")
     return Listener(page, used)
+
+
+async def _without_webcodecs(route: Route) -> None:
+    """The worker as the server sends it, its policy for content included, in a browser that lacks something."""
+    answer = await route.fetch()
+    await route.fulfill(response=answer, body=f"delete self.AudioDecoder;\n{await answer.text()}")

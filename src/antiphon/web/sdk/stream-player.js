@@ -85,6 +85,7 @@ export class StreamPlayer extends EventTarget {
   constructor({ server = globalThis.location?.href, key = "", context, maxDelay = 500 } = {}) {
     super();
     this.#options = { server, key, context, maxDelay };
+    globalThis.window?.addEventListener("online", () => this.retryNow(), { signal: this.#lifetime.signal });
   }
 
   /**

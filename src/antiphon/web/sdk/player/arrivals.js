@@ -7,8 +7,9 @@
 
 const BASE_SECONDS = 10;
 const PEAK_SECONDS = 15;
-/** Beyond what was seen: a quantum of the audio thread either way, and the decoder. */
+/** Beyond what was seen: a quantum of the audio thread either way, the decoder, and that what was late may be later. */
 const MARGIN_MS = 10;
+const MARGIN_SHARE = 0.1;
 /** How fast the target shrinks, in milliseconds a second. */
 const SHRINK = 10;
 
@@ -67,7 +68,7 @@ export class Arrivals {
     this.#base.put(second, transit);
     const delay = transit - this.#base.least(transit);
     this.#peak.put(second, -delay);
-    const wanted = Math.min(this.#most, this.peak + this.#margin);
+    const wanted = Math.min(this.#most, this.peak * (1 + MARGIN_SHARE) + this.#margin);
     const passed = this.#at === null ? 0 : Math.max(0, now - this.#at) / this.#rate;
     const shrunk = this.#target - (SHRINK / 1000) * this.#rate * passed;
     this.#target = Math.max(wanted, shrunk);

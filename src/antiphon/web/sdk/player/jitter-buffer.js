@@ -18,8 +18,10 @@ const PIECE_MS = 20;
 const MOST_FILLED_MS = 60;
 /** Sound that is not live is never thrown away before so much waits. */
 const MOST_HELD_MS = 60_000;
-/** How far the delay may be off its target. */
+/** How far the delay may be above its target. */
 const SLACK_MS = 15;
+/** And below it. */
+const SLACK_UNDER_MS = 5;
 /** So far off, less alike periods are taken, and more of them. */
 const URGENT_MS = 60;
 /** What is not live may lag so far behind: nobody hears it. */
@@ -397,7 +399,7 @@ export class JitterBuffer {
     const off = delay - this.#arrivals.target;
     const slack =
       off < 0
-        ? Math.min(this.#samples(SLACK_MS), this.#arrivals.target / 2)
+        ? this.#samples(SLACK_UNDER_MS)
         : this.#samples(this.#live ? SLACK_MS : LAG_MS);
     if (Math.abs(off) <= slack) return;
     const need = (this.#live || off < 0) && Math.abs(off) - slack > this.#samples(URGENT_MS);

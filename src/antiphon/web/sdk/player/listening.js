@@ -58,6 +58,8 @@ export class Listening {
   #next = 0;
   /** Seconds into the source, where the next packet begins. */
   #coming = 0;
+  /** Seconds by which a packet's sound is before the packet's place. */
+  #lookAhead = 0;
   /** @type {WireError | null} */
   #fault = null;
   /** Said that it goes, and that another may come. */
@@ -124,7 +126,7 @@ export class Listening {
   #connect() {
     this.#deadlines.cancel("retry");
     const url = new URL(this.#url);
-    const from = this.#everStarted ? Math.max(0, this.#next - RUN_UP_SECONDS) : this.#next;
+    const from = this.#everStarted ? Math.max(0, this.#next + this.#lookAhead - RUN_UP_SECONDS) : this.#next;
     if (from > 0 && !this.#isLive) url.searchParams.set("position", String(Math.round(from * 1e6) / 1e6));
     const socket = this.#openSocket(url.href);
     socket.binaryType = "arraybuffer";
@@ -231,7 +233,8 @@ export class Listening {
     this.#started = started;
     this.#fault = null;
     // packets begin with what the encoder has looked ahead for
-    this.#coming = started.position - count(preSkip) / OPUS_CLOCK;
+    this.#lookAhead = count(preSkip) / OPUS_CLOCK;
+    this.#coming = started.position - this.#lookAhead;
     if (started.live || !again) this.#next = started.live ? this.#coming : Math.max(this.#next, started.position);
     this.#isRunUp = !started.live;
     if (again) this.reconnects++;

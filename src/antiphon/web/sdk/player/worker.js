@@ -31,6 +31,7 @@ class PlayerWorker {
   #bytes = 0;
   /** Bytes received at the last reports, the oldest first. @type {number[]} */
   #received = [0];
+  #bitrate = 0;
 
   /** @param {Record<string, any>} order */
   take(order) {
@@ -101,6 +102,7 @@ class PlayerWorker {
             return post({ type: "event", name: "said", detail: { id: event.id } });
           case "over":
             post({ type: "reason", reason: event.reason });
+            this.#tellStats();
             return void path.end();
           case "waiting":
             return post({ type: "reconnecting", attempt: event.attempt, delay: event.delay });
@@ -158,27 +160,25 @@ class PlayerWorker {
 
   #report() {
     this.#reporting ??= setInterval(() => {
-      const { packets, bytes, lost = 0, reconnects = 0, roundTrip = null } = this.#listening ?? {
-        packets: this.#packets,
-        bytes: this.#bytes,
-      };
+      const { bytes } = this.#listening ?? { bytes: this.#bytes };
       const [before = 0] = this.#received;
       const seconds = (this.#received.length * REPORT_EVERY_MS) / 1000;
       this.#received.push(bytes);
       if (this.#received.length > 2) this.#received.shift();
-      /** @type {LinkStats} */
-      const stats = {
-        packets,
-        bytes,
-        bitrate: Math.round((8 * (bytes - before)) / seconds),
-        bad: this.#path?.bad ?? 0,
-        lost,
-        reconnects,
-        roundTrip,
-        decoder: this.#path?.decoder ?? "",
-      };
-      post({ type: "link", stats });
+      this.#bitrate = Math.round((8 * (bytes - before)) / seconds);
+      this.#tellStats();
     }, REPORT_EVERY_MS);
+  }
+
+  #tellStats() {
+    const { packets, bytes, lost = 0, reconnects = 0, roundTrip = null } = this.#listening ?? {
+      packets: this.#packets,
+      bytes: this.#bytes,
+    };
+    const { bad = 0, decoder = "" } = this.#path ?? {};
+    /** @type {LinkStats} */
+    const stats = { packets, bytes, bitrate: this.#bitrate, bad, lost, reconnects, roundTrip, decoder };
+    post({ type: "link", stats });
   }
 
   #close() {
