@@ -16,7 +16,11 @@ from scripts.environment import ROOT
 from scripts.parts import BIN, Job
 
 JS = ROOT / "tests" / "js"
-NEEDED_BY = {"chromium": "browser tests", "coturn": "tests with a real TURN server"}
+NEEDED_BY = {
+    "chromium": "browser tests",
+    "coturn": "tests with a real TURN server",
+    "flite": "tests of speech that another machine understands",
+}
 FUZZ_SECONDS = 4
 """For each target: enough to show that all of them build and run. `make fuzz` is for finding something."""
 MARKERS = {"chromium": "browser"}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import os
 import shutil
+import signal
 import tempfile
 import wave
 from collections.abc import AsyncGenerator
@@ -156,7 +158,7 @@ class FliteSynthesiser(Synthesiser):
     def _kill(self, process: asyncio.subprocess.Process) -> None:
         self._killed += 1
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _samples(data: bytes) -> tuple[bytes, int]:
