@@ -375,6 +375,7 @@ class Server:
             "audio_packets_lost_total": packets.lost,
             "audio_packets_duplicate_total": packets.duplicates,
             "audio_packets_reordered_total": packets.reordered,
+            **self.audio_stream.gauges(),
             **self._media_gauges(),
             **self.listening.gauges(),
             **{f"engine_{name}": value for name, value in self.recogniser.statistics().items()},

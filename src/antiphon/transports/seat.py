@@ -51,6 +51,7 @@ class Seat:
         self._catching_up: asyncio.Task[None] | None = None
         self._peer: Peer | None = None
         self.dropped = 0
+        self._untold = 0
 
     def take(self, join: Join, wish: RoomWish) -> None:
         """Enter the room.
@@ -117,6 +118,7 @@ class Seat:
         if len(self._frames) >= MAX_FRAMES:
             self._frames.popleft()
             self.dropped += 1
+            self._untold += 1
         self._frames.append(payload)
         self._more.set()
 
@@ -132,6 +134,12 @@ class Seat:
     async def _run(self) -> None:
         while True:
             while self._frames:
+                if self._untold:
+                    # before the frame that follows what is missing
+                    packets, self._untold = self._untold, 0
+                    told = {"type": "dropped", "packets": packets, "total": self.dropped}
+                    await self._send(orjson.dumps(told).decode())
+                    continue
                 await self._send(self._frames.popleft())
             self._more.clear()
             await self._more.wait()

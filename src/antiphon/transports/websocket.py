@@ -22,10 +22,12 @@ from antiphon.errors import (
     UnsupportedFormat,
 )
 from antiphon.events import Ended
+from antiphon.formats import Encoding
 from antiphon.protocol import audio_stream, rtp
-from antiphon.protocol.audio_stream import BitrateChange, Control, Join, Leave, Mute, Ping, RoomWish
+from antiphon.protocol.audio_stream import BitrateChange, Control, Join, Leave, Mute, Ping, RoomWish, Stats
 from antiphon.security.access import Access, bearer_token
 from antiphon.sessions import Participant, SessionManager
+from antiphon.sessions.advice import BitrateAdvice, Report
 from antiphon.sessions.inflow import Inflow
 from antiphon.sessions.rooms import RoomManager
 from antiphon.telemetry.logs import get_logger
@@ -38,6 +40,8 @@ JOIN_TIMEOUT = 10.0
 """Seconds a client may take to join after it connected."""
 HEARTBEAT = 20.0
 """Seconds of silence after which a client is pinged; one that is silent for as long after that is gone."""
+STATS_INTERVAL = 0.5
+"""Seconds between two statistics of a client that are looked at; others are too many."""
 MAX_OVERSIZE = 16
 """A message this many times the maximum is not even read: the connection is closed (close code 1009)."""
 
@@ -69,12 +73,23 @@ class AudioStreamDoor:
         self.max_message_bytes = max_message_bytes
         self.ack_timer = AckTimer(ack_interval)
         self.send_timeout = send_timeout
+        self.reports_total = 0
         self._connections: set[_Connection] = set()
         self._heartbeat: asyncio.Task[None] | None = None
 
     @property
     def connections(self) -> int:
         return len(self._connections)
+
+    def gauges(self) -> dict[str, float]:
+        """What the clients say of their ways here, on average over those that are connected and say it."""
+        reports = [connection.report for connection in self._connections if connection.report is not None]
+        round_trips = [report.round_trip for report in reports if report.round_trip is not None]
+        return {
+            "client_reports_total": self.reports_total,
+            "client_round_trip_seconds": sum(round_trips) / max(1, len(round_trips)),
+            "client_loss_ratio": sum(report.loss for report in reports) / max(1, len(reports)),
+        }
 
     def announce_shutdown(self) -> None:
         """Tell everybody that the server is about to end."""
@@ -132,6 +147,9 @@ class _Connection:
         self._acks = Acks(door.ack_timer, self._send_ack, self._safe_seq)
         self._time = door.sessions.clock.monotonic
         self.heard = True
+        self.report: Report | None = None
+        self._reported_at = float("-inf")
+        self._advice: BitrateAdvice | None = None
         self._pinged = False
         self._background: set[asyncio.Future[None]] = set()
         self._hang_up: str | None = None
@@ -226,6 +244,9 @@ class _Connection:
         participant.attach(self._replaced)
         self._participant = participant
         self._rtp = join.rtp
+        if join.rtp and participant.format.encoding is Encoding.OPUS:
+            inflow = participant.inflow
+            self._advice = BitrateAdvice(inflow.stats, inflow.clock_rate, self._time())
         if join.room is not None:
             await self._sit_down(participant, join, join.room)
         wire = audio_stream.format_to_wire
@@ -367,6 +388,40 @@ class _Connection:
             if self._seat is not None:
                 self._seat.set_bitrate(control.bitrate)
             log.debug("bitrate changed by client", bitrate=control.bitrate)
+        elif participant is not None:
+            self._take_stats(control, participant)
+
+    def _take_stats(self, control: Stats, participant: Participant) -> None:
+        """The client has measured its way here: it is told what was counted on this side."""
+        now = self._time()
+        if now - self._reported_at < STATS_INTERVAL:
+            return
+        self._reported_at = now
+        self.report = Report.of(control.values)
+        self._door.reports_total += 1
+        stats, clock_rate = participant.inflow.stats, participant.inflow.clock_rate
+        received = stats.received if self._rtp else participant.next_seq
+        self.offer(
+            {
+                "type": "stats",
+                "received": received,
+                "lost": stats.lost,
+                "duplicates": stats.duplicates,
+                "reordered": stats.reordered,
+                "jitter": round(1000 * stats.jitter / clock_rate, 1),
+                "dropped": 0 if self._seat is None else self._seat.dropped,
+            }
+        )
+        if self._advice is not None:
+            self._advice.report(self.report, now)
+            self._advise(self._advice)
+
+    def _advise(self, advice: BitrateAdvice) -> None:
+        """Tell the client what to send with, where that is another bitrate than before."""
+        if self._participant is not None:
+            bitrate = advice.look(self._participant.inflow.stats, self._time())
+            if bitrate is not None:
+                self.offer({"type": "bitrate-change", "bitrate": bitrate})
 
     async def _leave(self, participant: Participant) -> None:
         self._hang_up = "left"
@@ -467,6 +522,8 @@ class _Connection:
 
     def _send_ack(self, seq: int) -> None:
         self._sender.offer(f'{{"type":"ack","seq":{seq}}}')
+        if self._advice is not None:
+            self._advise(self._advice)
 
     async def _send(self, message: str | bytes) -> None:
         if isinstance(message, str):

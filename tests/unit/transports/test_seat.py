@@ -88,6 +88,8 @@ async def test_a_slow_client_loses_the_oldest_audio(house: House) -> None:
     assert client.heard[-MAX_FRAMES:] == frames[-MAX_FRAMES:]
     assert seat.dropped == len(frames) - len(client.heard)
     assert seat.dropped >= 9
+    (told,) = [message for message in client.told if message["type"] == "dropped"]
+    assert told == {"type": "dropped", "packets": seat.dropped, "total": seat.dropped}
     seat.leave()
 
 
