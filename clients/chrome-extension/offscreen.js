@@ -3,7 +3,7 @@
  * come and go, and so does the worker.
  */
 
-import { tabProblem } from "./problems.js";
+import { problem, tabProblem } from "./problems.js";
 import { PANEL_PORT, answer, send } from "./protocol.js";
 import { TabSession } from "./tab-session.js";
 
@@ -45,6 +45,7 @@ answer(
  * @returns {Promise<import("./problems.js").Problem | null>}
  */
 async function start(options) {
+  if (session !== null) return problem("running");
   const opened = new TabSession(options, { tell, over });
   session = opened;
   const failed = await opened.open();

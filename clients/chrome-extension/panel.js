@@ -148,7 +148,7 @@ function take(message) {
       meter.speech = message.lines.length > 0;
       break;
     case "status":
-      status = message.status;
+      status = message.status.phase === "ended" ? null : message.status;
       break;
     case "problem":
       tell(message.problem, message.passing ? "status" : "alert");

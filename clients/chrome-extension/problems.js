@@ -55,6 +55,10 @@ const KNOWN = {
     title: "No microphone was found",
     action: "Plug one in or switch it on, then press Start again. Or go on without it.",
   },
+  microphone_failed: {
+    title: "The microphone could not be opened",
+    action: "Another program may be using it. Close that one, or go on without the microphone.",
+  },
   microphone_gone: {
     title: "The microphone was disconnected",
     action: "The tab goes on being captioned. To have the microphone back, stop and start again.",
@@ -146,5 +150,5 @@ export function microphoneProblem(error) {
   const { name, message } = error instanceof Error ? error : new Error(String(error));
   if (name === "NotAllowedError" || name === "SecurityError") return problem("microphone_refused");
   if (name === "NotFoundError") return problem("no_microphone");
-  return { code: "microphone_failed", title: "The microphone could not be opened", action: "Another program may be using it. Close that one, or go on without the microphone.", detail: `${name}: ${message}` };
+  return { ...problem("microphone_failed"), detail: `${name}: ${message}` };
 }

@@ -20,6 +20,7 @@ const MOST_LINES = 5_000;
 /** How many of the oldest go at once, so that it happens seldom. */
 const LINES_TO_DROP = 500;
 const LEVELS_AT_ONCE = 4;
+const OPEN_DEADLINE_MS = 10_000;
 
 /** What the two sides of a capture are called, where both speak. */
 const NAMES = { them: "Tab", me: "You" };
@@ -90,9 +91,9 @@ export class TabSession {
   async open() {
     const { streamId, microphone } = this.#options;
     try {
-      const tab = await openTab(streamId).catch((error) => Promise.reject(tabProblem(error)));
+      const tab = await opened(openTab(streamId), tabProblem);
       this.#media.push(tab);
-      const self = microphone ? await openMicrophone().catch((error) => Promise.reject(microphoneProblem(error))) : null;
+      const self = microphone ? await opened(openMicrophone(), microphoneProblem) : null;
       if (self !== null) this.#media.push(self);
       this.#monitor = await Monitor.open(tab);
       await this.#listen({ them: tab, ...(self === null ? {} : { me: self }) });
@@ -240,6 +241,22 @@ export class TabSession {
       this.#over({ tab: this.#options.tab, lines: this.#lines, problem: this.#problem });
     });
   }
+}
+
+/**
+ * @param {Promise<MediaStream>} opening
+ * @param {(error: unknown) => Problem} describe
+ * @returns {Promise<MediaStream>} Rejects with a problem; also where the browser asks somebody who can't see the question.
+ */
+function opened(opening, describe) {
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => {
+      reject(describe(new DOMException("nobody answered", "NotAllowedError")));
+      const release = (/** @type {MediaStream} */ media) => media.getTracks().forEach((track) => track.stop());
+      opening.then(release, () => undefined);
+    }, OPEN_DEADLINE_MS);
+    opening.then(resolve, (error) => reject(describe(error))).finally(() => clearTimeout(late));
+  });
 }
 
 /** @param {string} streamId Of `chrome.tabCapture`. */

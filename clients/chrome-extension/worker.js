@@ -23,23 +23,27 @@ chrome.action.onClicked.addListener((tab) => {
   if (tab.id !== undefined) void keep({ target: { tabId: tab.id, title: tab.title ?? "" }, clickedAt: Date.now() });
 });
 
-chrome.runtime.onStartup.addListener(() => void check());
-chrome.runtime.onInstalled.addListener(() => void check());
+chrome.runtime.onStartup.addListener(() => void navigator.locks.request("capture", check));
+chrome.runtime.onInstalled.addListener(() => void navigator.locks.request("capture", check));
 
 answer(
   "worker",
-  async (/** @type {ToWorker} */ message) => {
-    switch (message.type) {
-      case "start":
-        return start(message.microphone);
-      case "check":
-        return check();
-      case "over":
-        return over(message.last);
-    }
-  },
+  // one after the other: two panels may start at once, or one just when the last capture ends
+  (/** @type {ToWorker} */ message) => navigator.locks.request("capture", () => handle(message)),
   (error) => problem("capture_failed", { message: String(error) }),
 );
+
+/** @param {ToWorker} message @returns {Promise<unknown>} */
+async function handle(message) {
+  switch (message.type) {
+    case "start":
+      return start(message.microphone);
+    case "check":
+      return check();
+    case "over":
+      return over(message.last);
+  }
+}
 
 /**
  * @param {boolean} microphone

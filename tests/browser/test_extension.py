@@ -122,7 +122,7 @@ async def test_the_microphone_is_captioned_apart_from_the_tab(
 async def test_captions_go_on_when_the_server_comes_back(opens: Opens, origin: str, speaking: str) -> None:
     with start_server("--cors-origins", origin) as server:
         async with opens() as extension:
-            await extension.configure(server=server.url)
+            await extension.configure(server=server.url, codec="pcm_s16le")
             tab = await extension.speaking_tab(speaking)
             panel = await extension.click_icon(tab)
             await panel.start()
@@ -146,7 +146,8 @@ async def test_the_worker_may_be_ended_while_it_captures(opens: Opens, server: S
         await extension.configure(server=server.url)
         tab = await extension.speaking_tab(speaking)
         panel = await extension.click_icon(tab)
-        await panel.start()
+        both = "Promise.all([1, 2].map(() => chrome.runtime.sendMessage({ to: 'worker', type: 'start' })))"
+        assert [problem and problem["code"] for problem in await panel.evaluate(both)] == [None, "running"]
         await panel.phase("live")
         await extension.stop_worker()
         await say(tab, "go-forward.wav")
