@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.text import Text
 
-from antiphon.cli import doctor, engines, say, serve, transcribe, turn
+from antiphon.cli import doctor, engines, play, say, serve, stream, transcribe, turn
 from antiphon.cli.base import ENGINE_ERROR, Failure, err
 from antiphon.errors import AntiphonError
 
@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 app.command()(serve.serve)
 app.command(epilog=transcribe.EPILOG)(transcribe.transcribe)
+app.command(epilog=stream.EPILOG)(stream.stream)
+app.command(epilog=play.EPILOG)(play.play)
 app.command(epilog=say.EPILOG)(say.say)
 app.command(epilog=turn.EPILOG)(turn.turn)
 app.command(epilog=doctor.EPILOG)(doctor.doctor)

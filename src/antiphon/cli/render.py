@@ -41,11 +41,11 @@ class Display:
     def progress(self, done: float, total: float | None) -> None:
         """Show how many seconds of how many are done."""
         if total is None:
-            clock = _clock(done)
+            shown = clock(done)
         else:
             done = min(done, total)
-            clock = f"{_clock(done)} / {_clock(total)}"
-        self._bar.update(self._task, completed=done, total=total, clock=clock, visible=total is not None)
+            shown = f"{clock(done)} / {clock(total)}"
+        self._bar.update(self._task, completed=done, total=total, clock=shown, visible=total is not None)
         self._show()
 
     def hide(self) -> None:
@@ -148,7 +148,8 @@ class Renderer:
         return self._writer
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Minutes and seconds, or hours too, as people write them."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

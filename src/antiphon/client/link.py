@@ -30,6 +30,7 @@ class Hello:
     session_id: str | None
     role: str
     api_key: str | None
+    room: str | None = None
     resume: Resume | None = None
 
 

@@ -45,6 +45,7 @@ class TranscriptionClient:
         interim_results: Whether partials are wanted.
         session_id: The session to join or begin; None for a new one.
         role: Free text for readers of the log; ``websocket`` only.
+        room: A room in which the audio is heard as well; ``websocket`` only.
         backoff: How long to wait between attempts to come back.
         limits: Bounds and deadlines.
         clock: Time.
@@ -65,12 +66,15 @@ class TranscriptionClient:
         interim_results: bool = True,
         session_id: str | None = None,
         role: str = "",
+        room: str | None = None,
         backoff: Backoff | None = None,
         limits: StreamLimits | None = None,
         clock: Clock | None = None,
     ) -> None:
         if door not in get_args(Door):
             raise ValueError(f"door {door!r} is not known; use {' or '.join(get_args(Door))}")
+        if room is not None and door != "websocket":
+            raise ValueError("a room is entered by the door 'websocket'")
         audio = audio or AudioFormat()
         live_format(audio.encoding.value, audio.sample_rate, audio.channels)
         if audio.encoding in OPUS_ENCODINGS:
@@ -80,7 +84,7 @@ class TranscriptionClient:
             )
         self._audio = audio
         self._limits = limits or StreamLimits()
-        hello = Hello(audio, language, interim_results, session_id, role, api_key)
+        hello = Hello(audio, language, interim_results, session_id, role, api_key, room)
         self._life = Lifecycle(server_url(url), door, hello, self._limits, backoff or Backoff(), clock or SystemClock())
         self._sending = asyncio.Lock()
         self._begun = False

@@ -80,6 +80,9 @@ class WebSocketLink(Link):
                 return Closing(str(message.get("reason")), message.get("reconnect") is True)
             if kind == "error" and "eventId" not in message:
                 return Refused(error_from_dict(message))
+            if "eventId" not in message or "userId" in message:
+                # what a room tells of others, and what is in no log
+                continue
             if (entry := entry_from_wire(kind, message, self._clock.time())) is not None:
                 return entry
 
@@ -139,6 +142,7 @@ def _join(hello: Hello) -> dict[str, Any]:
         "sessionId": hello.session_id,
         "language": hello.language,
         "token": hello.api_key,
+        "roomId": hello.room,
     }
     if hello.resume is not None:
         join["sessionId"] = hello.resume.session_id
