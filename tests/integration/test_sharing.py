@@ -376,6 +376,33 @@ async def test_whoever_sends_too_much_is_told_and_listeners_begin_anew(saying: S
     assert packets(b"".join(one["data"] for one in told[last:]))
 
 
+async def test_a_message_that_is_too_large_leaves_a_hole_that_listeners_get_over(saying: ServerProcess) -> None:
+    parts = list(pieces(encode(speech("two-utterances"), "webm", options={"live": "1"}), 4_000))
+    async with Sharer(saying.url) as sender, Sharer(saying.url) as listener:
+        await sender.share(parts[:5])
+        await sender.sio.emit("audio-stream", bytes(1_100_000))
+        assert (await sender.wait("error"))["code"] == "too_large"
+        answers = await sender.share(parts[6:])
+        await listener.wait("audio-data", where=lambda one: one["seq"] == answers[-1]["seq"])
+    told = listener.all("audio-data")
+    assert [one["begins"] for one in told].count(True) == 2
+    last = max(number for number, one in enumerate(told) if one["begins"])
+    rest = packets(b"".join(one["data"] for one in told[last:]))
+    assert rest == packets(b"".join(parts))[-len(rest) :]
+
+
+async def test_streams_begin_no_faster_than_they_may(saying: ServerProcess) -> None:
+    head = recorded()[0]
+    async with Sharer(saying.url) as sender:
+        answers: list[Message] = []
+        while not answers or answers[-1]["status"] == "ok":
+            answers += await sender.share([head])
+            await sender.call("audio-stream-end")
+        assert len(answers) >= 11
+        assert answers[-1]["error"]["code"] == "rate_limited"
+        assert "streams of one connection" in answers[-1]["error"]["message"]
+
+
 async def test_a_slow_listener_loses_the_oldest_and_begins_where_it_can_play(saying: ServerProcess) -> None:
     parts = list(pieces(encode(speech("two-utterances") * 12, "webm", options={"live": "1"}), 4_000))
     whole = packets(b"".join(parts))

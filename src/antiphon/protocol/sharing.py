@@ -16,6 +16,8 @@ BYTES = Rate(2 << 20, 128 << 10)
 """Of one connection; Opus has at most 64 KiB a second."""
 PIECES = Rate(200, 100)
 """Of one connection; a recorder hands over one every ten milliseconds at most."""
+STREAMS = Rate(10, 0.5)
+"""Of one connection; each has a session of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,7 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
         self._usual: list[tuple[str, Callable[[str, Any], None]]] = []
         self._work: set[asyncio.Future[None]] = set()
         self._gone: list[Callable[[str, str], Awaitable[None]]] = []
+        self._missed: list[Callable[[str], None]] = []
         self.on("disconnect", self._disconnected)
         self.on("*", self._unknown)
         self.eio._async = {**self.eio._async, "websocket": self._websocket}
@@ -131,6 +132,10 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
     def on_disconnect(self, handler: Callable[[str, str], Awaitable[None]]) -> None:
         """Call ``handler(sid, reason)`` when a client is gone, besides those that were given before."""
         self._gone.append(handler)
+
+    def on_oversized(self, handler: Callable[[str], None]) -> None:
+        """Call ``handler(sid)`` when something of a client was not read, for its size."""
+        self._missed.append(handler)
 
     async def _disconnected(self, sid: str, reason: str) -> None:
         for handler in self._gone:
@@ -275,6 +280,8 @@ class SocketIOServer(socketio.AsyncServer):  # type: ignore[misc]
         self._binary_packet.pop(connection.sid, None)
         error = too_large(size, self.max_message_bytes)
         self.error_soon(sid, error)
+        for handler in self._missed:
+            handler(sid)
         if refusals.refuse(asyncio.get_running_loop().time()) is Verdict.CLOSE:
             log.info("client goes on after errors; closed", sid=sid, code=error.code.value)
             self.emit_soon(sid, "closing", {"reason": closing_after(error), "reconnect": False})

@@ -10,7 +10,7 @@ from antiphon.errors import AntiphonError, Conflict, RateLimited
 from antiphon.events import Entry, Transcript
 from antiphon.media.joining import container_of
 from antiphon.protocol.allowance import Allowance
-from antiphon.protocol.sharing import BYTES, DEFAULT_ROOM, EVENT, PIECES, no_beginning, parse_stream
+from antiphon.protocol.sharing import BYTES, DEFAULT_ROOM, EVENT, PIECES, STREAMS, no_beginning, parse_stream
 from antiphon.protocol.transcription import result_to_wire
 from antiphon.sessions import Participant, SessionManager
 from antiphon.sessions.captions import CaptionSink
@@ -67,6 +67,7 @@ class SharingDoor:
         sio.on(EVENT, self._stream)
         sio.on("audio-stream-end", self._end)
         sio.on_disconnect(self._gone)
+        sio.on_oversized(self._oversized)
 
     @property
     def streams(self) -> int:
@@ -116,6 +117,12 @@ class SharingDoor:
             sender = self._senders[sid] = _Sender(self, sid)
         return sender.stop()
 
+    def _oversized(self, sid: str) -> None:
+        # it may have been a piece
+        sender = self._senders.get(sid)
+        if sender is not None and sender.stream is not None:
+            sender.stream.miss()
+
     async def _gone(self, sid: str, _: str) -> None:
         if (listener := self._listeners.pop(sid, None)) is not None:
             listener.close()
@@ -150,6 +157,7 @@ class _Sender:
         self._refuser = Refuser(door.sio, sid)
         self._bytes = Allowance(BYTES)
         self._pieces = Allowance(PIECES)
+        self._streams = Allowance(STREAMS)
         self._told_lost = float("-inf")
         self.stream: SharedStream | None = None
 
@@ -195,6 +203,7 @@ class _Sender:
                 language = self._door.sessions.language(wanted.language)
             except AntiphonError as error:
                 raise type(error)(error.message, field="language") from None
+            self._streams.take(self._door.sessions.clock.monotonic(), "streams of one connection")
             self._enter(room_id)
             stream = SharedStream(self._door.sessions, self._sid, room_id, container, language, self._sink)
             self.stream = stream
