@@ -125,6 +125,37 @@ async def test_the_bitrate_of_what_is_sent_can_be_set(
     await page.page.wait_for_function(f"() => ({target})(8000, 8000)")
 
 
+async def test_a_listener_who_can_take_little_has_the_speakers_of_a_relayed_room_send_less(
+    browser: Browser, scripted: ServerProcess, tmp_path: Path
+) -> None:
+    pages = []
+    for name, tone in (("Hildegard", LOW), ("Kassia", HIGH)):
+        page = await open_room(browser, scripted.url, tone=bursts(tmp_path / f"{tone}.wav", tone))
+        await page.page.evaluate(
+            """async (user) => {
+              const { WebRTCManager } = await import("/static/sdk/webrtc-manager.js");
+              window.manager = new WebRTCManager();
+              window.asked = [];
+              manager.on("bitrate-change", ({ bitrate }) => asked.push(bitrate));
+              await manager.initialize();
+              const connected = new Promise((resolve) => manager.on("connected", resolve));
+              await manager.join({ room: "little", user, mode: "relay" });
+              await connected;
+            }""",
+            name,
+        )
+        pages.append(page)
+    first, second = pages
+    await first.page.evaluate("() => manager.setBitrate(9000)")
+    await second.page.wait_for_function("() => asked.includes(9000)")
+    # what the browser's encoder is told
+    await second.page.wait_for_function(
+        """async () => [...(await connections.at(-1).getStats()).values()]
+          .some(({ type, targetBitrate }) => type === "outbound-rtp" && targetBitrate === 9000)"""
+    )
+    assert await first.page.evaluate("() => asked") == []  # its own wish is of no concern to it
+
+
 async def test_one_who_connects_directly_is_heard_in_a_relayed_room(
     browser: Browser, scripted: ServerProcess, tmp_path: Path
 ) -> None:

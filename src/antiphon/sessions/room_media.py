@@ -33,6 +33,7 @@ class PeerEvents(Protocol):
     def tapped(self, peer: Peer, pcm: bytes) -> None: ...
     def refused(self, peer: Peer, error: AntiphonError, event: str) -> None: ...
     def slots(self, peer: Peer) -> None: ...
+    def wished(self, peer: Peer, bitrate: int) -> None: ...
     def channel(self, peer: Peer) -> None: ...
 
 
@@ -222,6 +223,11 @@ class RoomMedia:
         if self.peers.get(peer.member.id) is peer:
             del self.peers[peer.member.id]
         self.names.pop(peer.number, None)
+
+    def set_bitrate(self, peer: Peer, bitrate: int) -> None:
+        """What a peer wishes to be sent, in bits a second."""
+        self.engine.set_bitrate(peer.number, bitrate)
+        self.events.wished(peer, bitrate)
 
     def send(self, text: str) -> None:
         """Say something over every metadata channel."""

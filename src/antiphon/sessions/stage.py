@@ -15,8 +15,9 @@ from antiphon.protocol.signaling import Room
 from antiphon.sessions.audience import Audience
 from antiphon.sessions.captions import Captions, CaptionSink
 from antiphon.sessions.manager import SessionManager
-from antiphon.sessions.room_media import Peer
+from antiphon.sessions.room_media import LocalPeer, Peer
 from antiphon.sessions.speaking import Speaking
+from antiphon.sessions.wishes import Wishes
 
 TAPPED = frozenset({"webrtc", "whip"})
 """Ways in of those whose audio is tapped for captions; others bring a transcription of their own, or do not speak."""
@@ -53,6 +54,7 @@ class Stage:
         self._clock = clock
         self._hands = hands
         self._speaking: dict[str, Speaking] = {}
+        self._wishes: dict[str, Wishes] = {}
         self._captioning = True
 
     def connected(self, peer: Peer) -> None:
@@ -96,6 +98,15 @@ class Stage:
     def slots(self, peer: Peer) -> None:
         self._audience.say(peer, {"type": "slots", "slots": peer.slots})
 
+    def wished(self, peer: Peer, bitrate: int) -> None:
+        """A listener wishes to be sent less, or more: where its room only passes packets on, the speakers are asked."""
+        room = peer.member.room
+        if room.mode == "relay" and room.id in self._audience.media:
+            wishes = self._wishes.get(room.id)
+            if wishes is None:
+                wishes = self._wishes[room.id] = Wishes(peer.media, self._ask)
+            wishes.set(peer, bitrate)
+
     def channel(self, peer: Peer) -> None:
         """A metadata channel is open: its peer is told how things stand."""
         if peer.slots:
@@ -121,7 +132,7 @@ class Stage:
             elif isinstance(message, Mute):
                 self._hands.mute(peer.member.id, message.muted)
             elif isinstance(message, BitrateChange):
-                peer.media.engine.set_bitrate(peer.number, message.bitrate)
+                peer.media.set_bitrate(peer, message.bitrate)
             elif not message.values:
                 self._hands.background(self._count(peer), f"statistics of {peer.member.id}")
         except AntiphonError as error:
@@ -140,6 +151,8 @@ class Stage:
 
     def end(self, peer: Peer) -> None:
         """A peer says nothing more; what it said is still told."""
+        if (wishes := self._wishes.get(peer.member.room.id)) is not None:
+            wishes.forget(peer)
         captions, peer.captions = peer.captions, None
         if captions is not None:
             self._hands.background(captions.finish("left"), f"last captions of {peer.member.id}")
@@ -155,11 +168,23 @@ class Stage:
         speaking = self._speaking.pop(room.id, None)
         if speaking is not None:
             speaking.close()
+        wishes = self._wishes.pop(room.id, None)
+        if wishes is not None:
+            wishes.close()
 
     def close(self) -> None:
         """Tell nothing more of who speaks."""
         for speaking in self._speaking.values():
             speaking.close()
+        for wishes in self._wishes.values():
+            wishes.close()
+
+    def _ask(self, peer: Peer, bitrate: int) -> None:
+        """Ask a speaker to send with so many bits a second."""
+        if isinstance(peer, LocalPeer):
+            self._audience.tell(peer.member.id, "bitrate-change", {"bitrate": bitrate})
+        else:
+            self._audience.say(peer, {"type": "bitrate-change", "bitrate": bitrate})
 
     async def _count(self, peer: Peer) -> None:
         try:

@@ -98,7 +98,7 @@ class Seat:
     def set_bitrate(self, bitrate: int) -> None:
         """What comes back, where it is Opus, in bits a second."""
         if self._peer is not None:
-            self._peer.media.engine.set_bitrate(self._peer.number, bitrate)
+            self._peer.media.set_bitrate(self._peer, bitrate)
 
     def leave(self) -> None:
         """The connection, or its stream, is done."""

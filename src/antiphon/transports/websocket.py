@@ -150,6 +150,7 @@ class _Connection:
         self.report: Report | None = None
         self._reported_at = float("-inf")
         self._advice: BitrateAdvice | None = None
+        self._limits: dict[str, int] = {}
         self._pinged = False
         self._background: set[asyncio.Future[None]] = set()
         self._hang_up: str | None = None
@@ -268,7 +269,7 @@ class _Connection:
         self._reader = asyncio.create_task(self._follow(participant, after), name=f"reader {participant.id}")
 
     async def _sit_down(self, participant: Participant, join: Join, wish: RoomWish) -> None:
-        seat = Seat(self._door.rooms, participant, self.offer, self._sender.put)
+        seat = Seat(self._door.rooms, participant, self._tell_of_room, self._sender.put)
         try:
             seat.take(join, wish)
         except AntiphonError:
@@ -279,6 +280,12 @@ class _Connection:
                 await participant.finish("failed")
             raise
         self._seat = seat
+
+    def _tell_of_room(self, message: dict[str, Any]) -> bool:
+        if message["type"] != "bitrate-change":
+            return self.offer(message)
+        self._limit("room", message["bitrate"])
+        return True
 
     def _stand_up(self) -> None:
         seat, self._seat = self._seat, None
@@ -421,7 +428,15 @@ class _Connection:
         if self._participant is not None:
             bitrate = advice.look(self._participant.inflow.stats, self._time())
             if bitrate is not None:
-                self.offer({"type": "bitrate-change", "bitrate": bitrate})
+                self._limit("way", bitrate)
+
+    def _limit(self, whose: str, bitrate: int) -> None:
+        """Tell the client what to send with: what its way here takes, or its listeners', whichever is less."""
+        before = min(self._limits.values(), default=None)
+        self._limits[whose] = bitrate
+        least = min(self._limits.values())
+        if least != before and self._participant is not None and self._participant.format.encoding is Encoding.OPUS:
+            self.offer({"type": "bitrate-change", "bitrate": least})
 
     async def _leave(self, participant: Participant) -> None:
         self._hang_up = "left"

@@ -77,12 +77,13 @@ export class AdaptiveBitrateController extends Emitter {
   start() {
     if (this.#running) return;
     this.#running = true;
-    if ("conditions" in this.#connection) {
-      this.#deafen = this.#connection.on("bitrate-change", ({ bitrate }) => {
-        this.#ceiling = bitrate;
-        this.#apply();
-      });
-    }
+    const limit = (/** @type {{bitrate: number}} */ { bitrate }) => {
+      this.#ceiling = bitrate;
+      this.#apply();
+    };
+    const connection = this.#connection;
+    // the two have that event in common, but not the type of `on`
+    this.#deafen = "conditions" in connection ? connection.on("bitrate-change", limit) : connection.on("bitrate-change", limit);
     this.#follow(this.bitrate);
     this.#later();
   }

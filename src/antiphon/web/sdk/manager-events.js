@@ -33,6 +33,8 @@
  * @property {{slots: Map<string, string>}} slots By `mid`, the participant that m-line carries now.
  * @property {RoomTranscript} transcript Each once, partials in order.
  * @property {{peer: string, data: Record<string, unknown>}} message Of the metadata channel, beside those above.
+ * @property {{bitrate: number}} bitrate-change The server asks that no more bits a second than these are sent, for somebody
+ *   who listens; it is seen to.
  * @property {{muted: boolean}} muted This side's microphone, by `mute()` and `unmute()`.
  * @property {{active: boolean}} held The system holds the microphone's sound back, or gives it again.
  * @property {{}} ended The microphone was unplugged; see `changeMicrophone()`.

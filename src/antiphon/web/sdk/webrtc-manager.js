@@ -60,6 +60,9 @@ export class WebRTCManager extends Emitter {
   /** @type {Joined | null} */
   #joined = null;
   #connections = new Connections();
+  /** Bits a second: what was set, and what the server asks for at most. */
+  #bitrate = Infinity;
+  #ceiling = Infinity;
   #sound;
   #ice;
 
@@ -256,10 +259,15 @@ export class WebRTCManager extends Emitter {
     return this.#connections.each((peer) => peer.send(message)).includes(true);
   }
 
-  /** @param {number} bitrate Of what is sent, bits a second. */
+  /**
+   * Send with so many bits a second, or with fewer where the server asks for that; and ask for as many of what comes.
+   *
+   * @param {number} bitrate
+   */
   async setBitrate(bitrate) {
-    await Promise.all(this.#connections.each((peer) => peer.setBitrate(bitrate)));
-    this.#connections.get(SERVER)?.send({ type: "bitrate-change", bitrate });
+    this.#bitrate = bitrate;
+    this.#askFor(bitrate);
+    await this.#tune();
   }
 
   /** What each connection is like since the last call, by peer. */
@@ -294,6 +302,25 @@ export class WebRTCManager extends Emitter {
     this.#sound.close();
     this.#become("closed");
     this.fallSilent();
+  }
+
+  /** @param {number} bitrate Of what comes, bits a second. */
+  #askFor(bitrate) {
+    this.#connections.get(SERVER)?.send({ type: "bitrate-change", bitrate: Math.round(bitrate) });
+  }
+
+  /** Have what is sent keep to what was set and to what the server asks for. */
+  async #tune() {
+    const bitrate = Math.min(this.#bitrate, this.#ceiling);
+    if (Number.isFinite(bitrate)) await Promise.all(this.#connections.each((peer) => peer.setBitrate(bitrate)));
+  }
+
+  /** @param {unknown} bitrate What somebody who listens can take. */
+  #limit(bitrate) {
+    if (typeof bitrate !== "number" || !(bitrate > 0)) return;
+    this.#ceiling = bitrate;
+    void this.#tune().catch(() => undefined); // a connection that is closed meanwhile sends nothing
+    this.emit("bitrate-change", { bitrate });
   }
 
   /** @param {boolean} muted */
@@ -332,6 +359,7 @@ export class WebRTCManager extends Emitter {
   #clear() {
     this.#deadlines.cancelAll();
     this.#connections.dropAll();
+    this.#ceiling = Infinity;
     this.#joined = null;
     this.#roster.reset([], "");
   }
@@ -396,6 +424,7 @@ export class WebRTCManager extends Emitter {
     switch (event.type) {
       case "connected":
         if (id === SERVER) this.#become("connected");
+        void this.#tune().catch(() => undefined); // it is a new connection, maybe
         return this.emit("connected", { peer: id });
       case "interrupted":
         if (id === SERVER) this.#become("reconnecting");
@@ -415,6 +444,7 @@ export class WebRTCManager extends Emitter {
         return this.emit("track", { peer: id, mid, track, stream: stream ?? new MediaStream([track]), participantId });
       }
       case "channel":
+        if (id === SERVER && Number.isFinite(this.#bitrate)) this.#askFor(this.#bitrate);
         return;
       case "message":
         return this.#onMessage(id, event.data);
@@ -437,6 +467,8 @@ export class WebRTCManager extends Emitter {
       case "slots":
         this.#roster.assign(data["slots"]);
         return this.emit("slots", { slots: this.slots });
+      case "bitrate-change":
+        return this.#limit(data["bitrate"]);
       case "error":
         return this.emit("error", { peer: id, error: RtcError.fromWire(data) });
       default:
