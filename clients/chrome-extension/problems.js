@@ -79,7 +79,7 @@ const KNOWN = {
   },
   origin_refused: {
     title: "The server does not let this extension in yet",
-    action: "Whoever runs it has to start it with the setting below, or name it in cors_origins.",
+    action: "Whoever runs it has to start it with that flag, or name the extension in cors_origins.",
   },
   unauthorized: {
     title: "The server asks for an access key, and this is not one",

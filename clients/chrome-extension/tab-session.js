@@ -268,9 +268,13 @@ function openTab(streamId) {
 }
 
 function openMicrophone() {
-  // what the tab plays comes out of the loudspeakers, and is captioned already
   return navigator.mediaDevices.getUserMedia({
-    audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: { ideal: 1 } },
+    audio: {
+      echoCancellation: true, // what the tab plays comes out of the loudspeakers, and is captioned already
+      noiseSuppression: false, // it distorts what a recogniser hears
+      autoGainControl: true,
+      channelCount: { ideal: 1 },
+    },
   });
 }
 
