@@ -33,6 +33,61 @@ def friendly() -> Iterator[ServerProcess]:
         yield server
 
 
+# Names
+
+
+ASKED = {
+    "page": ("GET", "/"),
+    "static": ("GET", "/static/sdk/index.js"),
+    "health": ("GET", "/healthz"),
+    "metrics": ("GET", "/metrics"),
+    "engine": ("GET", "/v1/engine"),
+    "transcribe": ("POST", "/v1/transcribe"),
+    "whip": ("POST", "/whip/r1"),
+    "whep": ("OPTIONS", "/whep/r1"),
+    "polling": ("GET", "/socket.io/?EIO=4&transport=polling"),
+    "nothing": ("GET", "/nothing"),
+}
+CONNECTED = ("/socket.io/?EIO=4&transport=websocket", "/audio-stream", "/ws-audio")
+
+
+async def asked(url: str, host: str) -> dict[str, bool]:
+    """Which doors answer who asks for that host, as a page of it does whose name points here."""
+    headers = {"Host": host, "Origin": f"http://{host}"}
+    found: dict[str, bool] = {}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        for name, (method, path) in ASKED.items():
+            async with session.request(method, url + path, data=b"R" if method == "POST" else None) as response:
+                found[name] = response.status != 403
+                if response.status == 403:
+                    error: Message = await response.json()
+                    assert error["code"] == "forbidden"
+                    assert "allowed_hosts" in error["message"]
+        for path in CONNECTED:
+            try:
+                await (await session.ws_connect(url + path)).close()
+                found[path] = True
+            except aiohttp.WSServerHandshakeError as refused:
+                assert refused.status == 403
+                found[path] = False
+    return found
+
+
+async def test_a_site_whose_name_points_here_finds_every_door_shut(scripted: ServerProcess) -> None:
+    for host in (f"evil.example:{scripted.port}", "evil.example", "127.0.0.1.evil.example"):
+        assert not any((await asked(scripted.url, host)).values())
+    for host in (f"127.0.0.1:{scripted.port}", f"localhost:{scripted.port}", "page.localhost"):
+        assert all((await asked(scripted.url, host)).values())
+
+
+async def test_a_name_that_is_allowed_is_known(locked: ServerProcess) -> None:
+    with start_server(*SCRIPTED, "--allowed-hosts", "voice.example.org") as server:
+        assert all((await asked(server.url, "voice.example.org")).values())
+        assert not any((await asked(server.url, "evil.example")).values())
+    # with keys a name proves nothing
+    assert (await asked(locked.url, "evil.example"))["health"]
+
+
 # Origins
 
 

@@ -1,4 +1,4 @@
-"""The two questions every door asks: may this page talk to us, and does this client have a key?"""
+"""What every door asks: is it us who is meant, may this page talk to us, and does this client have a key?"""
 
 from __future__ import annotations
 
@@ -12,16 +12,42 @@ from antiphon.errors import Forbidden, Unauthorized
 
 
 class Access:
-    """Checks origins and keys.
+    """Checks names, origins and keys.
 
     Args:
         api_keys: Keys that open every door; none means that no key is asked for.
         origins: Web origins besides the server's own that may connect, such as ``https://app.example``, or ``*``.
+        hosts: Names besides those of loopback under which the server may be asked for anything; None for any name.
     """
 
-    def __init__(self, api_keys: tuple[str, ...] = (), origins: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, api_keys: tuple[str, ...] = (), origins: tuple[str, ...] = (), hosts: tuple[str, ...] | None = None
+    ) -> None:
         self._keys = tuple(key.encode() for key in api_keys)
         self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
+        self._hosts = None if hosts is None else frozenset(host.rstrip(".").lower() for host in hosts)
+
+    def check_host(self, headers: Mapping[str, str]) -> None:
+        """Refuse whoever asks for another server than this one.
+
+        A site may let its own name point to this machine. To a browser its page is then of the server's own origin
+        (DNS rebinding); the name that it asks for gives it away. Clients that are not browsers may send none.
+
+        Raises:
+            Forbidden: The name is not known.
+        """
+        host = headers.get("Host")
+        if self._hosts is None or host is None:
+            return
+        name = ""
+        with contextlib.suppress(ValueError):
+            name = (urlsplit(f"//{host}").hostname or "").rstrip(".").lower()
+        if is_loopback(name) or name.endswith(".localhost") or name in self._hosts:
+            return
+        raise Forbidden(
+            f"this server does not know itself as {host[:100]!r}; ask for localhost, or let its operator name that "
+            "host in allowed_hosts, or set api_keys"
+        )
 
     def check_origin(self, headers: Mapping[str, str]) -> None:
         """Refuse pages of other sites, which a browser would let connect otherwise.

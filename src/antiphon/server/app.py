@@ -113,6 +113,7 @@ class Server:
         self.access = Access(
             tuple(key.get_secret_value() for key in settings.api_keys),
             settings.cors_origins,
+            settings.known_hosts,
         )
         self.sio = SocketIOServer(
             max_message_bytes=settings.max_message_bytes,
@@ -282,6 +283,7 @@ class Server:
         try:
             if "\0" in request.path or len(request.path) > MAX_PATH:
                 raise NotFound("there is nothing at this path")
+            self.access.check_host(request.headers)
             if request.path.startswith((*OPEN_TO_PAGES, "/metrics")):
                 self.access.check_origin(request.headers)
                 request["origin_allowed"] = request.path.startswith(OPEN_TO_PAGES)
@@ -375,6 +377,7 @@ class Server:
             "audio_packets_lost_total": packets.lost,
             "audio_packets_duplicate_total": packets.duplicates,
             "audio_packets_reordered_total": packets.reordered,
+            **self.audio_stream.gauges(),
             **self.audio_stream.gauges(),
             **self._media_gauges(),
             **self.listening.gauges(),

@@ -44,6 +44,11 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Web origins besides the server's own whose pages may connect (comma-separated), or '*'."
     )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Names, besides those of loopback, under which a server without API keys that listens on loopback "
+        "may be asked for (comma-separated), such as that of a proxy in front.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["console", "json"] = Field("console", description="Logs for people or, as JSON, for machines.")
 
@@ -127,7 +132,9 @@ class Settings(BaseSettings):
     send_timeout: float = Field(10.0, ge=0.1, description="Seconds a client may leave a message untaken.")
     shutdown_grace: float = Field(10.0, ge=0, description="Seconds that running streams get to end at shutdown.")
 
-    @field_validator("api_keys", "cors_origins", "stun_urls", "turn_urls", "rtc_announce", mode="before")
+    @field_validator(
+        "api_keys", "cors_origins", "allowed_hosts", "stun_urls", "turn_urls", "rtc_announce", mode="before"
+    )
     @classmethod
     def _lists(cls, value: object) -> object:
         return _split(value)
@@ -138,6 +145,14 @@ class Settings(BaseSettings):
         if any(len(key.get_secret_value()) < 16 for key in keys):
             raise ValueError("an API key must have at least 16 characters; make one with: openssl rand -hex 24")
         return keys
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not host or any(sign in host for sign in "/:*@ "):
+                raise ValueError(f"{host!r} in allowed_hosts is not the name of a host; write it as voice.example.org")
+        return hosts
 
     @field_validator("object_store")
     @classmethod
@@ -216,6 +231,14 @@ class Settings(BaseSettings):
         file = cls.model_config.get("toml_file")
         sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
         return (*sources, TomlConfigSettingsSource(settings_cls)) if file else sources
+
+    @property
+    def known_hosts(self) -> tuple[str, ...] | None:
+        """The names under which the server may be asked for, besides those of loopback; None for any.
+
+        With a key, or where others are let in on purpose, a name proves nothing.
+        """
+        return None if self.api_keys or not is_loopback(self.host) else self.allowed_hosts
 
     @property
     def media_port(self) -> int:

@@ -34,6 +34,29 @@ def test_a_star_lets_every_page_in() -> None:
     Access(origins=("*",)).check_origin({"Host": "a", "Origin": "https://b"})
 
 
+LOOPBACK = ["localhost", "LOCALHOST:8080", "localhost.", "a.localhost:1", "127.0.0.1:8080", "127.1.2.3", "[::1]:8080"]
+
+
+@pytest.mark.parametrize("host", [*LOOPBACK, "voice.example", "Voice.Example:443", None])
+def test_names_of_loopback_and_those_allowed_are_known(host: str | None) -> None:
+    Access(hosts=("voice.example",)).check_host({} if host is None else {"Host": host})
+
+
+@pytest.mark.parametrize(
+    "host",
+    "evil.example evil.example:8080 voice.example.evil 127.0.0.1.evil.example localhost.evil.example evillocalhost "
+    "192.168.1.2 0.0.0.0 [::] [ 127.0.0.1@evil.example é".split()
+    + ["", "a b"],
+)
+def test_other_names_are_not(host: str) -> None:
+    with pytest.raises(Forbidden, match="allowed_hosts"):
+        Access(hosts=("voice.example",)).check_host({"Host": host})
+
+
+def test_where_names_do_not_count_any_will_do() -> None:
+    Access().check_host({"Host": "evil.example"})
+
+
 def test_without_keys_nobody_needs_one() -> None:
     Access().check_key(None)
 

@@ -15,6 +15,16 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+def test_names_count_on_loopback_without_keys_alone() -> None:
+    assert Settings().known_hosts == ()
+    assert Settings(allowed_hosts="a.example, b.example").known_hosts == ("a.example", "b.example")
+    assert Settings(api_keys="0123456789abcdef").known_hosts is None
+    assert Settings(host="0.0.0.0", insecure=True).known_hosts is None
+    for wrong in ("https://a.example", "a.example:80", "*"):
+        with pytest.raises(ValidationError, match="not the name of a host"):
+            Settings(allowed_hosts=wrong)
+
+
 def test_defaults_listen_on_loopback_only() -> None:
     settings = load_settings()
     assert (settings.host, settings.port, settings.engine) == ("127.0.0.1", 8080, "pocketsphinx")
