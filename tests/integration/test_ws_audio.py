@@ -169,6 +169,9 @@ async def test_a_live_room_changes_its_bitrate_too(server: ServerProcess) -> Non
         await client.send(type="bitrate-change", bitrate=8_000)
         assert (await client.wait("bitrate-change"))["bitrate"] == 8_000
         await client.heard(len(client.packets) + 20)
+        await client.send(type="bitrate-change", bitrate=64_000)
+        assert (await client.wait("bitrate-change", 2))["bitrate"] == 64_000
+        await client.heard(len(client.packets) + 20)
         await client.send(type="bitrate-change", bitrate=500)
         assert (await client.wait("error"))["field"] == "bitrate"
         await client.heard(len(client.packets) + 5)

@@ -307,11 +307,14 @@ async def test_a_flood_of_messages_is_told_once_a_second_and_then_closed(server:
         await client.heard(len(client.packets) + 5)
 
 
-async def test_a_message_that_is_too_long_closes_the_connection(media: Path) -> None:
+async def test_a_message_that_is_too_long_is_refused_and_a_huge_one_closes_the_connection(media: Path) -> None:
     with start_server(*SCRIPTED, "--media-folder", str(media), "--max-message-bytes", "4096") as strict:
         async with hearer(strict.url, "file:long.wav") as client:
             await client.heard(1)
             await client.websocket.send_str("a" * 5000)
+            assert (await client.wait("error"))["code"] == "too_large"
+            await client.heard(len(client.packets) + 2)
+            await client.websocket.send_str("a" * 70_000)
             await client.wait_closed()
             assert client.close_code == 1009
 

@@ -193,7 +193,11 @@ class Programme(TapeListener):
         finally:
             self._end()
             await source.close()
-        self._tapes.finish(self.tape)
+        try:
+            self._tapes.finish(self.tape)
+        except AntiphonError as error:
+            # its listeners are found by the heartbeat
+            log.error("a tape could not be finished", reason=error.message)
         ended(self)
 
     def _end(self) -> None:

@@ -25,6 +25,7 @@ from antiphon.errors import (
     NotFound,
     RateLimited,
     SessionLimit,
+    TooLarge,
 )
 from antiphon.media.broadcast import Broadcaster, ReaderListener, pong_frame, text_frame
 from antiphon.protocol import audio_out
@@ -45,6 +46,8 @@ HANDSHAKE_TIMEOUT = 5.0
 """Seconds in which a client has to take the answer to its handshake."""
 MESSAGES = Rate(50, 20)
 """What a listener may say."""
+MAX_OVERSIZE = 16
+"""A message this many times the maximum is not even read: the connection is closed (close code 1009)."""
 PING = b"\x89\x00"
 """A ping without payload (RFC 6455 section 5.5.2)."""
 
@@ -129,7 +132,11 @@ class AudioOutDoor:
         except AntiphonError as error:
             raise web.HTTPForbidden(text=error.message) from None
         websocket = _Socket(
-            max_msg_size=self.max_message_bytes, compress=False, autoping=False, autoclose=False, timeout=2.0
+            max_msg_size=self.max_message_bytes * MAX_OVERSIZE,
+            compress=False,
+            autoping=False,
+            autoclose=False,
+            timeout=2.0,
         )
         if not websocket.can_prepare(request):
             return _upgrade_required()
@@ -228,7 +235,8 @@ class _Connection(ReaderListener):
             return
         try:
             stats = self._door.broadcaster.reader_stats(self._reader)
-        except NotFound:
+        except AntiphonError:
+            # gone, as will be told in a moment
             return
         stuck = stats["bytes"] == self._last_bytes and stats["dropped"] > self._last_dropped
         self._last_bytes, self._last_dropped = stats["bytes"], stats["dropped"]
@@ -344,21 +352,27 @@ class _Connection(ReaderListener):
                 return
 
     def _text(self, message: WSMessage) -> None:
-        now = self._door.clock.monotonic()
+        limit, size = self._door.max_message_bytes, len(message.data)
         try:
-            self._allowance.take(now, "messages")
-        except RateLimited as error:
-            verdict = self._refusals.refuse(now)
-            if verdict is not Verdict.IGNORE:
-                self._error(error)
-            if verdict is Verdict.CLOSE:
-                self.tell({"type": "closing", "reason": closing_after(error), "reconnect": False})
-                self._end_soon("closed", WSCloseCode.POLICY_VIOLATION)
+            if size > limit:
+                raise TooLarge(f"a message of {size} bytes is over the maximum of {limit}; nothing of it was taken")
+            self._allowance.take(self._door.clock.monotonic(), "messages")
+        except (RateLimited, TooLarge) as error:
+            self._refuse(error)
             return
         try:
             self._control(audio_out.parse_control(message.data, self._door.max_characters))
         except AntiphonError as error:
             self._error(error)
+
+    def _refuse(self, error: AntiphonError) -> None:
+        """Tell a client that says too much, and close where it goes on regardless."""
+        verdict = self._refusals.refuse(self._door.clock.monotonic())
+        if verdict is not Verdict.IGNORE:
+            self._error(error)
+        if verdict is Verdict.CLOSE:
+            self.tell({"type": "closing", "reason": closing_after(error), "reconnect": False})
+            self._end_soon("closed", WSCloseCode.POLICY_VIOLATION)
 
     def _control(self, control: audio_out.Control) -> None:
         if isinstance(control, Ping):
@@ -412,7 +426,8 @@ class _Connection(ReaderListener):
             self._programme, self._sound, programme = programme, sound, None
             self.tell({"type": "bitrate-change", "bitrate": sound.bitrate})
             self._tape_ended = False
-            await self._programme.reached(packet)
+            if not self._programme.live:
+                await self._programme.reached(packet)
             if self._tape_ended:
                 # the tape before had no more, and so has this one
                 self.on_ended()
@@ -444,9 +459,13 @@ class _Connection(ReaderListener):
     async def _take_back(self) -> None:
         """Have the broadcaster let go of the socket."""
         self._websocket.before_close = None
-        if self._reader is not None:
+        if self._reader is None:
+            return
+        try:
             self._door.broadcaster.detach(self._reader)
             await self._released
+        except AntiphonError:
+            self._abort()
 
     async def _close(self) -> None:
         if self._ending is not None and not self._ending.done():
@@ -466,13 +485,16 @@ class _Connection(ReaderListener):
         """Number of the packet that is sent next."""
         if self._reader is None:
             return 0
-        try:
+        with contextlib.suppress(AntiphonError):
             return int(self._door.broadcaster.reader_stats(self._reader)["position"])
-        except NotFound:
-            return 0
+        return 0
 
     def _frame(self, frame: bytes) -> bool:
-        return self._reader is not None and self._door.broadcaster.send(self._reader, frame)
+        """Have a frame sent; False where the client does not keep up, or is gone."""
+        if self._reader is not None:
+            with contextlib.suppress(AntiphonError):
+                return self._door.broadcaster.send(self._reader, frame)
+        return False
 
     def _error(self, error: AntiphonError) -> None:
         self.tell({"type": "error", **error.as_dict()})
