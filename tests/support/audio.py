@@ -79,6 +79,30 @@ def tone_dbfs(pcm: bytes, hertz: float, sample_rate: int = 16_000) -> float:
     return 20 * math.log10(max(peak, 1e-9) / math.sqrt(2) / 32_768)
 
 
+NOTE_S = 0.25
+LOWEST_NOTE, NOTE_STEP = 400.0, 150.0
+
+
+def notes(count: int, *, sample_rate: int = 16_000) -> bytes:
+    """So many sines of a quarter of a second each, every one 150 Hz above the last: order and gaps can be heard."""
+    return b"".join(
+        sine(LOWEST_NOTE + NOTE_STEP * number, NOTE_S, sample_rate=sample_rate, dbfs=-15.0) for number in range(count)
+    )
+
+
+def notes_heard(pcm: bytes, sample_rate: int, most: int = 40) -> list[int]:
+    """Which notes of :func:`notes` are in mono s16le, one after another; the same one is told once while it lasts."""
+    window = 2 * (sample_rate // 20)
+    heard: list[int] = []
+    for at in range(0, len(pcm) - window + 1, window):
+        piece = pcm[at : at + window]
+        levels = [tone_dbfs(piece, LOWEST_NOTE + NOTE_STEP * number, sample_rate) for number in range(most)]
+        loudest = int(np.argmax(levels))
+        if levels[loudest] > -25.0 and (not heard or heard[-1] != loudest):
+            heard.append(loudest)
+    return heard
+
+
 def wav(pcm: bytes, *, sample_rate: int = 16_000, channels: int = 1) -> bytes:
     """s16le in a plain 44-byte-header WAV."""
     file = io.BytesIO()

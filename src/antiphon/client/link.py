@@ -30,8 +30,8 @@ class Hello:
     session_id: str | None
     role: str
     api_key: str | None
-    room: str | None = None
     resume: Resume | None = None
+    room: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

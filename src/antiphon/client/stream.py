@@ -84,7 +84,7 @@ class TranscriptionClient:
             )
         self._audio = audio
         self._limits = limits or StreamLimits()
-        hello = Hello(audio, language, interim_results, session_id, role, api_key, room)
+        hello = Hello(audio, language, interim_results, session_id, role, api_key, room=room)
         self._life = Lifecycle(server_url(url), door, hello, self._limits, backoff or Backoff(), clock or SystemClock())
         self._sending = asyncio.Lock()
         self._begun = False
