@@ -16,6 +16,7 @@ from antiphon.speech.synthesiser import Synthesiser, SynthesiserOptions
 from antiphon.telemetry.logs import get_logger
 from antiphon.transports.audio_out import AudioOutDoor
 from antiphon.transports.http.sound import SoundRoutes
+from antiphon.transports.listener import Desk
 
 log = get_logger("listening")
 
@@ -49,16 +50,16 @@ class Listening:
                 max_seconds=settings.max_session,
             ),
         )
-        self.door = AudioOutDoor(
-            self.broadcaster,
-            self.programmes,
-            access,
-            clock,
-            max_listeners=settings.max_listeners,
+        desk = Desk(
+            broadcaster=self.broadcaster,
+            programmes=self.programmes,
+            access=access,
+            clock=clock,
             max_message_bytes=settings.max_message_bytes,
             max_characters=settings.max_speech_chars,
             send_timeout=settings.send_timeout,
         )
+        self.door = AudioOutDoor(desk, settings.max_listeners)
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """The routes, ready for an application."""

@@ -20,6 +20,7 @@ from antiphon.sessions.media_folder import MediaFolder
 from antiphon.sessions.programmes import ProgrammeOptions, Programmes
 from antiphon.testing import ScriptedSynthesiser, VirtualClock
 from antiphon.transports.audio_out import AudioOutDoor
+from antiphon.transports.listener import Desk
 from support.audio import sine, wav
 from unit.sessions.house import House
 
@@ -35,16 +36,16 @@ class Station:
             self.broadcaster, MediaFolder(folder), self.house.rooms, ProgrammeOptions(**options)
         )
         self.programmes.synthesiser = ScriptedSynthesiser()
-        self.door = AudioOutDoor(
-            self.broadcaster,
-            self.programmes,
-            Access(),
-            VirtualClock(),
-            max_listeners=10,
+        desk = Desk(
+            broadcaster=self.broadcaster,
+            programmes=self.programmes,
+            access=Access(),
+            clock=VirtualClock(),
             max_message_bytes=1 << 16,
             max_characters=100,
             send_timeout=1000.0,
         )
+        self.door = AudioOutDoor(desk, max_listeners=10)
         self.url = ""
 
     @asynccontextmanager
