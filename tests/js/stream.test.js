@@ -388,3 +388,184 @@ test("another participant's leaving, unknown messages and noise change nothing",
   await rig.told("transcript");
   assert.equal(rig.stream.state.phase, "live");
 });
+
+test("connect resolves when the server has taken the stream, and rejects with the reason where it never does", async (context) => {
+  const rig = await Rig.open(context);
+  const connected = rig.stream.connect("lesson-1");
+  const { line, join } = await rig.line();
+  assert.equal(join["sessionId"], "lesson-1");
+  assert.ok(!("resume" in join));
+  line.joined({ sessionId: "lesson-1" });
+  await connected;
+  assert.deepEqual([rig.stream.sessionId, rig.stream.participantId], ["lesson-1", "p1"]);
+  assert.throws(() => rig.stream.connect(), { code: "already_connected" });
+
+  const other = await Rig.open(context);
+  const refused = other.stream.connect();
+  (await other.line()).line.say({ type: "error", code: "unauthorized", message: "no key", retryable: false });
+  await assert.rejects(refused, { code: "unauthorized", message: "no key" });
+});
+
+test("PCM may come in any portion, and goes in whole frames; the last one is filled with silence", async (context) => {
+  const rig = await Rig.open(context);
+  const { line } = await rig.live();
+  rig.stream.sendAudioData(Int16Array.from({ length: 300 }, () => 7));
+  rig.stream.sendAudioData(new Int16Array(350).fill(8).buffer);
+  assert.throws(() => rig.stream.sendAudioData(new Uint8Array(3)), { code: "bad_audio" });
+  assert.deepEqual(await line.frames(2), [7, 8]);
+  rig.stream.leave();
+  assert.deepEqual(await line.frames(1), [8]);
+  await line.control("leave");
+});
+
+test("Opus goes a packet a frame, and one that cannot be one is refused", async (context) => {
+  const rig = await Rig.open(context, { format: { codec: "opus", sampleRate: 48_000 } });
+  const { line, join } = await rig.live();
+  assert.deepEqual(join["format"], { codec: "opus", sampleRate: 48_000, channels: 1 });
+  assert.equal(join["framing"], "rtp");
+  rig.stream.sendAudioData(Uint8Array.of(1, 2));
+  rig.stream.sendAudioData(Uint8Array.of(3, 0, 0));
+  assert.throws(() => rig.stream.sendAudioData(new Uint8Array(1300)), { code: "bad_audio" });
+  const frames = [await line.frame(), await line.frame()];
+  assert.deepEqual(frames.map(({ sequence, timestamp, sample }) => [sequence, timestamp, sample]), [
+    [0, 0, 0x201],
+    [1, 960, 3],
+  ]);
+});
+
+test("a container goes without headers, in pieces, and resumes at the piece that the server wants", async (context) => {
+  const rig = await Rig.open(context, { format: { codec: "webm", sampleRate: 48_000, frameMs: 250 } });
+  void rig.stream.connect();
+  const { line, join } = await rig.line();
+  assert.equal(join["framing"], "plain");
+  /** @type {number[]} */
+  const sizes = [];
+  /** @type {Promise<void>} */
+  const all = new Promise((resolve) => {
+    line.socket.on("message", (data, isBinary) => {
+      if (isBinary && sizes.push(/** @type {Buffer} */ (data).length) === 3) resolve();
+    });
+  });
+  line.joined();
+  rig.stream.sendAudioData(new Uint8Array(40_000));
+  await all;
+  assert.deepEqual(sizes, [16_384, 16_384, 7_232]);
+  line.socket.terminate();
+  await rig.phase("waiting");
+  rig.time.move(500);
+  const { line: again } = await rig.line();
+  /** @type {Promise<number>} */
+  const first = new Promise((done) => again.socket.once("message", (data) => done(/** @type {Buffer} */ (data).length)));
+  again.joined({ nextSeq: 2 });
+  assert.equal(await first, 7_232);
+});
+
+test("mute and bitrate hold over a lost connection", async (context) => {
+  const rig = await Rig.open(context);
+  const { line } = await rig.live();
+  rig.stream.mute();
+  rig.stream.mute();
+  rig.stream.setBitrate(24_000.4);
+  await line.control("mute");
+  assert.equal((await line.control("bitrate-change"))["bitrate"], 24_000);
+  line.socket.terminate();
+  await rig.phase("waiting");
+  rig.time.move(500);
+  const { line: again } = await rig.line();
+  again.joined();
+  await again.control("mute");
+  assert.equal((await again.control("bitrate-change"))["bitrate"], 24_000);
+  rig.stream.unmute();
+  await again.control("unmute");
+});
+
+test("what a room says goes to a player, with what is missing of it, and can be cleared", async (context) => {
+  /** @type {unknown[]} */
+  const played = [];
+  const player = {
+    open: (/** @type {object} */ format) => played.push(format),
+    push: (/** @type {Uint8Array} */ frame, /** @type {{missing: number}} */ { missing }) => played.push([...frame, missing]),
+    clear: () => played.push("clear"),
+  };
+  const room = { roomId: "choir", userId: "Hildegard", listen: true };
+  const reply = /** @type {const} */ ({ codec: "opus", sampleRate: 48_000 });
+  const rig = await Rig.open(context, { room, reply, player });
+  void rig.stream.connect();
+  const { line, join } = await rig.line();
+  assert.deepEqual(join["reply"], { codec: "opus", sampleRate: 48_000, frameMs: 20 });
+  assert.deepEqual([join["roomId"], join["userId"], join["listen"]], ["choir", "Hildegard", true]);
+  line.joined({ reply: { codec: "opus", sampleRate: 48_000, channels: 1 } });
+  line.say({ type: "peer-joined", socketId: "p2", userId: "Kassia" });
+  line.socket.send(Buffer.from([1]));
+  line.say({ type: "dropped", packets: 3, total: 3 });
+  line.socket.send(Buffer.from([2]));
+  line.say({ type: "clear" });
+  const { message } = await rig.told("message");
+  assert.equal(message["userId"], "Kassia");
+  assert.deepEqual([...(await rig.told("audio")).frame], [1]);
+  assert.equal((await rig.told("dropped")).total, 3);
+  await rig.told("clear");
+  const format = { codec: "opus", sampleRate: 48_000, channels: 1, frameMs: 20 };
+  assert.deepEqual(played, [format, [1, 0], [2, 3], "clear"]);
+});
+
+test("a player that cannot play is told of, and the stream goes on without it", async (context) => {
+  const player = { open: () => Promise.reject(new Error("no decoder")), push: () => assert.fail(), clear: () => assert.fail() };
+  const rig = await Rig.open(context, { reply: { codec: "opus" }, room: { roomId: "r" }, player });
+  void rig.stream.connect();
+  const { line } = await rig.line();
+  line.joined({ reply: { codec: "opus", sampleRate: 48_000, channels: 1 } });
+  const { error } = await rig.told("error");
+  assert.deepEqual([error.code, error.detail], ["not_playable", "Error: no decoder"]);
+  line.socket.send(Buffer.from([1]));
+  line.say({ type: "clear" });
+  await rig.told("clear");
+});
+
+test("what others say in the session or in the room is told as theirs, and nothing begins anew after it", async (context) => {
+  const rig = await Rig.open(context);
+  const { line } = await rig.live();
+  rig.speak(50);
+  await line.frames(50);
+  line.say(final(1, { end: 0.4 }));
+  line.say(final(2, { speaker: "p2", end: 0.8 }));
+  line.say(final(1, { speaker: "p7", sessionId: "s7", userId: "Kassia", end: 0.9 }));
+  line.say({ type: "speaking", eventId: 3, participantId: "p2", active: true });
+  const told = [await rig.told("transcript"), await rig.told("transcript"), await rig.told("transcript")];
+  assert.deepEqual(told.map(({ own, user, eventId }) => [own, user, eventId]), [
+    [true, "", 1],
+    [false, "", 2],
+    [false, "Kassia", 1],
+  ]);
+  assert.equal((await rig.told("speaking")).own, false);
+  line.say({ type: "left", eventId: 4, participantId: "p1", reason: "shutdown", duration: 2, dropped: 0 });
+  await rig.phase("waiting");
+  rig.time.move(500);
+  const { line: again } = await rig.line();
+  again.joined({ sessionId: "s2", participantId: "p3" });
+  assert.equal((await again.frame()).sample, 20); // after its own last final
+});
+
+test("the way to the server is known by pings, acknowledgements and what both sides count", async (context) => {
+  const rig = await Rig.open(context);
+  const { line } = await rig.live();
+  rig.stream.conditions();
+  rig.speak(50);
+  await line.frames(50);
+  rig.stream.ping();
+  const { t } = await line.control("ping");
+  rig.time.move(1000);
+  line.say({ type: "pong", t: t + 960 });
+  assert.equal((await rig.told("round-trip")).milliseconds, 40);
+  line.say({ type: "ack", seq: 39 });
+  line.say({ type: "stats", received: 45, lost: 5, jitter: 12 });
+  line.say({ type: "bitrate-change", bitrate: 32_000 });
+  assert.equal((await rig.told("bitrate-change")).bitrate, 32_000);
+  const { roundTrip, loss, jitter, sent, waiting, unacknowledged } = rig.stream.conditions();
+  assert.deepEqual(
+    { roundTrip, loss, jitter, sent, waiting, unacknowledged },
+    { roundTrip: 40, loss: 0.1, jitter: 12, sent: 50 * 640 * 8, waiting: 0, unacknowledged: 200 },
+  );
+  const quiet = rig.stream.conditions();
+  assert.deepEqual([quiet.loss, quiet.sent], [0, 0]);
+});
