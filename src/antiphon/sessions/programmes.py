@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from antiphon.errors import AntiphonError, EngineUnavailable, Internal, SessionLimit
 from antiphon.media.broadcast import TapeListener
@@ -54,6 +54,7 @@ class Tapes(Protocol):
     def append(self, tape: int, packets: list[bytes]) -> None: ...
     def finish(self, tape: int) -> None: ...
     def close_tape(self, tape: int) -> None: ...
+    def tape_stats(self, tape: int) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +139,10 @@ class Programme(TapeListener):
             ) from None
 
     def has(self, packet: int) -> bool:
-        """Whether a listener may begin with a packet: it is there, soon will be, or there will be no more."""
-        soon = self.finished or self.sound.seconds(packet - self.end) <= JOIN_AHEAD_S
-        return self.first <= packet and soon
+        """Whether a listener may begin with a packet: it is kept, soon will be there, or there will be no more."""
+        if not self.finished and self.sound.seconds(packet - self.end) > JOIN_AHEAD_S:
+            return False
+        return self.first + int(self._tapes.tape_stats(self.tape)["dropped_head"]) <= packet
 
     async def reached(self, packet: int) -> None:
         """Wait until a packet is there, or there will be no more."""

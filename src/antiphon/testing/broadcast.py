@@ -21,6 +21,7 @@ class _Tape:
     packets: list[bytes] = field(default_factory=list)
     finished: bool = False
     told_low: bool = False
+    dropped: int = 0
 
     @property
     def end(self) -> int:
@@ -78,9 +79,13 @@ class ManualBroadcaster:
     def close_tape(self, tape: int) -> None:
         self.tapes.pop(tape, None)
 
+    def tape_stats(self, tape: int) -> dict[str, Any]:
+        found = self._tape(tape)
+        return {"packets": found.end, "bytes": sum(map(len, found.packets)), "dropped_head": found.dropped}
+
     def attach(self, tape: int, fd: int, listener: ReaderListener, *, position: int = 0, max_lag_ms: int = 1000) -> int:
         found = self._tape(tape)
-        if position < found.first and not found.live:
+        if position < found.first + found.dropped and not found.live:
             raise NotFound("the tape does not keep what begins there")
         self._count += 1
         self._readers[self._count] = _Reader(tape, listener, found.end if found.live else position)
@@ -133,6 +138,10 @@ class ManualBroadcaster:
         if tape.finished and found.position >= tape.end:
             found.listener.on_ended()
         return heard
+
+    def drop(self, tape: int, packets: int) -> None:
+        """Keep so many of a tape's oldest packets no longer."""
+        self._tape(tape).dropped = packets
 
     def frames(self, reader: int) -> list[bytes]:
         """What was sent to a reader besides packets."""

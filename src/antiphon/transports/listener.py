@@ -42,6 +42,8 @@ log = get_logger("audio-out")
 
 HANDSHAKE_TIMEOUT = 5.0
 """Seconds in which a client has to take the answer to its handshake."""
+RELEASE_TIMEOUT = 5.0
+"""Seconds in which the broadcaster has to let go of a socket; it gives the client two."""
 MESSAGES = Rate(50, 20)
 """What a listener may say."""
 PING = b"\x89\x00"
@@ -232,8 +234,10 @@ class Connection(ReaderListener):
         transport = self._request.transport
         deadline = asyncio.get_running_loop().time() + HANDSHAKE_TIMEOUT
         while transport is not None and not transport.is_closing():
-            # one turn of the loop is as long as a write takes that the system takes at once
+            # the loop writes in its next turn
             await asyncio.sleep(0)
+            if self._ending is not None:
+                break
             if not transport.get_write_buffer_size():
                 socket = transport.get_extra_info("socket")
                 return int(socket.fileno())
@@ -254,7 +258,7 @@ class Connection(ReaderListener):
             elif message.type is WSMsgType.TEXT:
                 self._text(message)
             elif message.type is WSMsgType.BINARY:
-                self._error(BadMessage("this door takes no audio; send that to /audio-stream"))
+                self._refuse(BadMessage("this door takes no audio; send that to /audio-stream"))
             elif message.type is not WSMsgType.PONG:
                 # closed by either side, or broken
                 return
@@ -371,8 +375,9 @@ class Connection(ReaderListener):
             return
         try:
             self._desk.broadcaster.detach(self._reader)
-            await self._released
-        except AntiphonError:
+            async with asyncio.timeout(RELEASE_TIMEOUT):
+                await self._released
+        except (AntiphonError, TimeoutError):
             self._abort()
 
     async def _close(self) -> None:

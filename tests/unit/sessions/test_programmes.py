@@ -167,6 +167,14 @@ async def test_who_is_far_ahead_of_a_programme_does_not_wait_for_it(studio: Stud
     assert await studio.tune(File("minute.wav"), 9_000) is ahead
 
 
+async def test_a_tape_that_no_longer_has_a_packet_is_not_joined_there(studio: Studio) -> None:
+    programme = await studio.tune(Speech("one two three four"))
+    await studio.hear(programme)
+    studio.tapes.drop(programme.tape, 100)
+    assert await studio.tune(Speech("one two three four"), 100) is programme
+    assert await studio.tune(Speech("one two three four"), 99) is not programme
+
+
 async def test_a_file_that_is_no_audio_is_refused_and_forgotten(studio: Studio) -> None:
     for _ in range(2):
         with pytest.raises(AntiphonError):
