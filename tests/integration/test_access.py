@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -86,6 +87,21 @@ async def test_a_name_that_is_allowed_is_known(locked: ServerProcess) -> None:
         assert not any((await asked(server.url, "evil.example")).values())
     # with keys a name proves nothing
     assert (await asked(locked.url, "evil.example"))["health"]
+
+
+async def test_who_connects_and_asks_for_nothing_is_cut_off_and_nobody_else_is() -> None:
+    dribbled = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
+    with start_server(*SCRIPTED, "--idle-timeout", "0.5") as server:
+        async with bystander(server.url), asyncio.timeout(30):
+            for sent, again in ((b"", b""), (b"GET", b""), (dribbled, b"a"), (dribbled + b"1\r\n\r\n", b"")):
+                reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                writer.write(sent)
+                with contextlib.suppress(ConnectionError):
+                    while not reader.at_eof():
+                        writer.write(again)
+                        with contextlib.suppress(TimeoutError):
+                            await asyncio.wait_for(reader.read(4096), 0.05)
+                writer.close()
 
 
 # Origins

@@ -157,7 +157,13 @@ class Server:
         """
         await self.recogniser.start()
         await self.listening.start()
-        self._runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=2.0, max_line_size=MAX_LINE)
+        self._runner = web.AppRunner(
+            self.app,
+            access_log=None,
+            shutdown_timeout=2.0,
+            max_line_size=MAX_LINE,
+            keepalive_timeout=self.settings.idle_timeout,
+        )
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.settings.host, self.settings.port, backlog=1024)
         await site.start()
@@ -377,7 +383,6 @@ class Server:
             "audio_packets_lost_total": packets.lost,
             "audio_packets_duplicate_total": packets.duplicates,
             "audio_packets_reordered_total": packets.reordered,
-            **self.audio_stream.gauges(),
             **self.audio_stream.gauges(),
             **self._media_gauges(),
             **self.listening.gauges(),

@@ -129,6 +129,9 @@ class Settings(BaseSettings):
     turn_ttl: int = Field(43_200, ge=60, le=604_800, description="Seconds for which TURN credentials are good.")
 
     ack_interval: float = Field(0.5, ge=0.01, le=10, description="Seconds between two acknowledgements to a client.")
+    idle_timeout: float = Field(
+        75.0, ge=0.1, le=3600, description="Seconds that an HTTP connection may be open without a whole request."
+    )
     send_timeout: float = Field(10.0, ge=0.1, description="Seconds a client may leave a message untaken.")
     shutdown_grace: float = Field(10.0, ge=0, description="Seconds that running streams get to end at shutdown.")
 

@@ -42,12 +42,17 @@ def test_names_of_loopback_and_those_allowed_are_known(host: str | None) -> None
     Access(hosts=("voice.example",)).check_host({} if host is None else {"Host": host})
 
 
-@pytest.mark.parametrize(
-    "host",
-    "evil.example evil.example:8080 voice.example.evil 127.0.0.1.evil.example localhost.evil.example evillocalhost "
-    "192.168.1.2 0.0.0.0 [::] [ 127.0.0.1@evil.example é".split()
-    + ["", "a b"],
-)
+STRANGE = [
+    "evil.example",
+    "evil.example:8080",
+    "voice.example.evil",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+]
+STRANGE += ["evillocalhost", "192.168.1.2", "0.0.0.0", "[::]", "[", "", "127.0.0.1@evil.example", "é", "a b"]
+
+
+@pytest.mark.parametrize("host", STRANGE)
 def test_other_names_are_not(host: str) -> None:
     with pytest.raises(Forbidden, match="allowed_hosts"):
         Access(hosts=("voice.example",)).check_host({"Host": host})
