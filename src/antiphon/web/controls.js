@@ -16,6 +16,7 @@ export class Controls {
   #desk = element("desk", HTMLFormElement);
   #setup = element("setup", HTMLFieldSetElement);
   #device = element("device", HTMLSelectElement);
+  #withMicrophone = element("with-microphone", HTMLInputElement);
   #language = element("language", HTMLSelectElement);
   #key = element("key", HTMLInputElement);
   #keyField = element("key-field", HTMLDivElement);
@@ -54,6 +55,7 @@ export class Controls {
       keepAccessKey(this.#key.value);
       void this.greetServer();
     });
+    this.#withMicrophone.addEventListener("change", () => this.#showFields());
     this.#takeDroppedFiles();
     if (AudioCapture.problem("microphone") === null) {
       navigator.mediaDevices.addEventListener("devicechange", () => void this.refreshDevices());
@@ -64,6 +66,12 @@ export class Controls {
 
   get source() {
     return this.#source;
+  }
+
+  /** What is heard live; a tab may be heard with what is said before it. @returns {"microphone" | "tab" | "both"} */
+  get liveSource() {
+    if (this.#source === "tab" && this.#withMicrophone.checked) return "both";
+    return this.#source === "tab" ? "tab" : "microphone";
   }
 
   get deviceId() {
@@ -145,13 +153,18 @@ export class Controls {
   #choose(radio) {
     radio.checked = true;
     this.#source = /** @type {Source} */ (radio.value);
-    for (const part of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-source]"))) {
-      part.hidden = part.dataset["source"] !== this.#source;
-    }
+    this.#showFields();
     this.show(this.#running);
     this.#forget();
     const problem = this.#source === "file" ? null : AudioCapture.problem(this.#source);
     if (problem !== null) this.#tell({ code: problem.code });
+  }
+
+  #showFields() {
+    const source = this.#source === "file" ? "file" : this.liveSource;
+    for (const part of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-source]"))) {
+      part.hidden = !part.dataset["source"]?.split(" ").includes(source);
+    }
   }
 
   #takeDroppedFiles() {

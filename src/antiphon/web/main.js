@@ -64,16 +64,19 @@ function toggled() {
   } else if (source === "file") {
     void runFile(/** @type {File} */ (controls.file));
   } else {
-    void startLive(source);
+    void startLive(source, controls.liveSource);
   }
 }
 
 // Live sound
 
-/** @param {"microphone" | "tab"} source */
-async function startLive(source) {
+/**
+ * @param {"microphone" | "tab"} source As it was chosen.
+ * @param {"microphone" | "tab" | "both"} heard
+ */
+async function startLive(source, heard) {
   const session = new LiveSession({
-    source,
+    source: heard,
     deviceId: controls.deviceId,
     language: controls.language,
     key: controls.key,
