@@ -1,4 +1,4 @@
-"""What a listener costs, and how punctual packets are: /ws-audio beside an encoder for each client, Node ws, bare sends.
+"""What a listener costs, and how punctual packets are: /ws-audio beside opuslib, Node ws and bare sends, in one run.
 
 Run ``python -m bench.listeners --help``.
 """
@@ -25,7 +25,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from antiphon.media import OpusEncoder, OpusEncoderConfig
+from antiphon.media import OpusEncoder
 from bench import report, servers
 from bench.host import Cores, ProcessTree, core_seconds, description, unsupported
 from bench.rounds import OTHERS_LIMIT
@@ -219,7 +219,7 @@ def prepared(folder: Path) -> tuple[Path, Path]:
         file.setframerate(16_000)
         for _ in range(FILE_SECONDS * 32_000 // len(speech) + 1):
             file.writeframes(speech)
-    encoder = OpusEncoder(OpusEncoderConfig(sample_rate=16_000, bitrate=32_000, dtx=False, fec=False))
+    encoder = OpusEncoder(16_000, bitrate=32_000, dtx=False, fec=False)
     samples = np.frombuffer(speech, np.int16)
     encoded = [encoder.encode(samples[at : at + 320]) for at in range(0, len(samples) - 319, 320)]
     packets = folder / "speech.packets"
