@@ -59,6 +59,10 @@ const KNOWN = {
     title: "The microphone could not be opened",
     action: "Another program may be using it. Close that one, or go on without the microphone.",
   },
+  microphone_unheard: {
+    title: "What you say is not being captioned",
+    action: "The tab is. To have both, stop and start again.",
+  },
   microphone_gone: {
     title: "The microphone was disconnected",
     action: "The tab goes on being captioned. To have the microphone back, stop and start again.",
@@ -105,11 +109,18 @@ const KNOWN = {
     title: "The server is full",
     action: "All its places are taken. Try again when somebody has finished.",
   },
+  unsupported_format: {
+    title: "The server does not take this language or this kind of sound",
+    action: "Choose another in the settings.",
+  },
   duration_limit: {
     title: "This is as long as the server allows",
     action: "Press Start to go on in a new session.",
   },
 };
+
+/** Codes whose cause only the other side knows, so that its words are shown too. */
+const SERVER_KNOWS = new Set(["unsupported_format", "microphone_unheard"]);
 
 /**
  * @param {string} code
@@ -118,7 +129,10 @@ const KNOWN = {
  */
 export function problem(code, { message = "", action = "" } = {}) {
   const known = KNOWN[code];
-  if (known !== undefined) return { code, ...known, detail: code === "origin_refused" ? originSetting() : "" };
+  if (known !== undefined) {
+    const said = SERVER_KNOWS.has(code) ? message : "";
+    return { code, ...known, detail: code === "origin_refused" ? originSetting() : said };
+  }
   return { code, title: message || "Something went wrong", action: action || "Try again.", detail: "" };
 }
 

@@ -26,8 +26,9 @@ export async function askServer({ server, key }) {
       credentials: "omit",
       signal: AbortSignal.timeout(DEADLINE_MS),
     });
-  } catch {
-    return { problem: problem((await answers(server)) ? "origin_refused" : "no_server") };
+  } catch (error) {
+    const silent = error instanceof DOMException && error.name === "TimeoutError";
+    return { problem: problem(!silent && (await answers(server)) ? "origin_refused" : "no_server") };
   }
   /** @type {unknown} */
   const body = await response.json().catch(() => null);

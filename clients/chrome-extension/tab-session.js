@@ -227,7 +227,7 @@ export class TabSession {
   #onEnded(side, found) {
     this.#voices.delete(side);
     if (side === "me" && this.#voices.size > 0) {
-      if (found !== null) this.#onProblem(found);
+      if (found !== null) this.#onProblem(problem("microphone_unheard", { message: found.title }));
       return;
     }
     this.#problem ??= found;

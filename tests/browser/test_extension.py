@@ -276,6 +276,25 @@ async def test_a_server_that_cannot_be_used_is_told_apart(
             await panel.phase("live")
 
 
+async def test_what_the_server_refuses_is_told_in_its_words(opens: Opens, origin: str, speaking: str) -> None:
+    with start_server(*SCRIPTED, "--cors-origins", origin, "--max-streams", "1", "--max-session", "5") as small:
+        async with opens(FAKE_DEVICE) as extension:
+            await extension.configure(server=small.url)
+            await extension.allow_microphone()
+            tab = await extension.speaking_tab(speaking)
+            panel = await extension.click_icon(tab)
+            await panel.start()
+            await panel.alert("This is as long as the server allows")
+            await panel.hears("one two three", "four five six")
+            await panel.phase("idle")
+            await panel.start(microphone=True)  # the second stream has no place; which of the two it is, is chance
+            await panel.until("/The server is full/.test($('notices').textContent)")
+            await panel.phase("idle")
+            await extension.configure(language="xx-XX")
+            await panel.start()
+            await panel.alert("does not take this language", "'xx-XX' is not known", "en-US", "in the settings")
+
+
 async def test_the_settings_are_checked_as_they_are_kept(opens: Opens, origin: str) -> None:
     with start_server(*SCRIPTED, "--api-keys", KEY, "--cors-origins", origin) as locked:
         for dark in (False, True):
