@@ -18,7 +18,9 @@ FrameKind = Literal["played", "concealed", "silence"]
 CONCEAL_S = 0.1
 """Missing audio is extrapolated for so long at a time; then there is silence."""
 CALM_S = 10.0
-"""Audio played without an underrun after which the buffer may become smaller by a frame."""
+"""Audio played without an underrun after which playing may begin with a packet less."""
+EXCESS_S = 2.0
+"""Audio played with more packets than needed all the time, after which one of a live source is left out."""
 CLOCK = 48_000
 """Hertz in which a stream counts what a decoder gives before the audio (RFC 7845 section 4.2)."""
 
@@ -96,7 +98,8 @@ class Playout:
 
     Playing begins once `start` packets are there. Where the buffer runs empty the audio is extrapolated for a moment,
     playing begins anew with one packet more, and after ten calm seconds one is taken back again. A source that is live
-    is kept close: when there have been more packets than needed for ten seconds, one is left out.
+    is kept close: packets that come when their time has been filled in are left out, as far as there are more than
+    playing begins with; and where there have been more than that for two seconds, one is.
 
     Args:
         decoding: Of this stream.
@@ -120,6 +123,7 @@ class Playout:
         self._filling = True
         self._ended = False
         self._calm = 0
+        self._looked = 0
         self._least = self._options.limit
         self._missing = 0
         self._begun = False
@@ -162,6 +166,8 @@ class Playout:
         """The frame that is due: a packet's length of samples, but for the first, which may be shorter."""
         if self._filling and (len(self._packets) >= self.target or self._ended):
             self._filling = False
+            if self._live:
+                self._drop(len(self._packets) - self.target)
         if self._filling or not self._packets:
             return self._without_packets()
         self._begun = True
@@ -183,7 +189,7 @@ class Playout:
         if not self._filling and not self._ended:
             self._filling = True
             self.counters.underruns += 1
-            self._calm = 0
+            self._calm = self._looked = 0
             self._least = self._options.limit
             self.target = min(self._options.most_start, self.target + 1)
         self._missing += 1
@@ -195,15 +201,21 @@ class Playout:
     def _settle(self) -> None:
         """Now and then, become smaller: where playing begins, and what a live source has too much."""
         self._calm += 1
+        self._looked += 1
         self._least = min(self._least, len(self._packets))
-        if self._calm * self._frame_ms < 1000 * CALM_S:
-            return
-        if self._live and self._least > self.target and self._packets:
+        if self._looked * self._frame_ms >= 1000 * EXCESS_S:
+            if self._live and self._least >= self.target:
+                self._drop(1)
+            self._looked = 0
+            self._least = self._options.limit
+        if self._calm * self._frame_ms >= 1000 * CALM_S:
+            self.target = max(self._options.start, self.target - 1)
+            self._calm = 0
+
+    def _drop(self, packets: int) -> None:
+        for _ in range(min(packets, len(self._packets))):
             self._packets.popleft()
             self.counters.dropped += 1
-        self.target = max(self._options.start, self.target - 1)
-        self._calm = 0
-        self._least = self._options.limit
 
     def _concealed_frames(self) -> int:
         return max(1, round(1000 * CONCEAL_S / self._frame_ms))

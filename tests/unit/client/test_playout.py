@@ -95,6 +95,21 @@ def test_calm_makes_the_buffer_shorter_again_and_a_live_source_is_kept_close() -
         assert (player.seconds <= 0.06) is live
 
 
+def test_a_live_source_that_comes_in_a_burst_after_a_pause_is_caught_up_with_at_once() -> None:
+    for live in (True, False):
+        player = playout(live=live, start=2)
+        sent = packets(40)
+        for packet in sent[:2]:
+            player.push(packet)
+        for _ in range(20):
+            player.pull()
+        for packet in sent[2:]:
+            player.push(packet)
+        assert player.pull()[1] == "played"
+        assert player.counters.dropped == (35 if live else 0)
+        assert player.seconds == pytest.approx(0.04 if live else 0.74)
+
+
 def test_more_than_the_limit_drops_the_oldest_and_says_so() -> None:
     player = playout(limit=10)
     for packet in packets(15):
