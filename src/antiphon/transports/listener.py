@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
@@ -39,6 +39,8 @@ from antiphon.telemetry.logs import get_logger
 from antiphon.transports.flow import Refusals, Verdict, closing_after
 
 log = get_logger("audio-out")
+
+Result = TypeVar("Result")
 
 HANDSHAKE_TIMEOUT = 5.0
 """Seconds in which a client has to take the answer to its handshake."""
@@ -102,9 +104,11 @@ class Connection(ReaderListener):
         self._programme: Programme | None = None
         self._conversation: Conversation | None = None
         self._reader: int | None = None
-        self._released: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._allowance = Allowance(MESSAGES)
-        self._ending: asyncio.Task[None] | None = None
+        loop = asyncio.get_running_loop()
+        self._ending: asyncio.Future[tuple[EndReason, int]] = loop.create_future()
+        self._released: asyncio.Future[None] = loop.create_future()
+        self._over: asyncio.Future[None] = loop.create_future()
         self._changing: asyncio.Task[None] | None = None
         self._refusals = Refusals()
         self._tape_ended = False
@@ -118,15 +122,18 @@ class Connection(ReaderListener):
         """Until the client or the source is done."""
         try:
             try:
-                await self._begin()
+                await self._until_end(self._begin())
             except AntiphonError as error:
                 await self.refuse(error)
             else:
-                await self._receive()
+                while (message := await self._until_end(self._websocket.receive())) is not None:
+                    if not self._take(message):
+                        break
         except ConnectionError:
             log.debug("connection lost")
         finally:
             await self._close()
+            self._over.set_result(None)
 
     async def refuse(self, error: AntiphonError) -> None:
         """Tell a client that has no stream why, and close. A browser sees this and no HTTP status."""
@@ -141,7 +148,7 @@ class Connection(ReaderListener):
 
     def beat(self, ping: bool) -> None:
         """Cut off a client that takes nothing, or has not answered the last ping; ping it."""
-        if self._reader is None or self._ending is not None:
+        if self._reader is None or self._ending.done():
             return
         try:
             stats = self._desk.broadcaster.reader_stats(self._reader)
@@ -158,7 +165,8 @@ class Connection(ReaderListener):
 
     async def end(self, reason: EndReason, code: int) -> None:
         """End the stream from the server's side; all that was sent before gets there."""
-        await asyncio.wait([self._end_soon(reason, code)])
+        self._end_soon(reason, code)
+        await asyncio.wait([self._over])
 
     # What the broadcaster tells
 
@@ -236,7 +244,7 @@ class Connection(ReaderListener):
         while transport is not None and not transport.is_closing():
             # the loop writes in its next turn
             await asyncio.sleep(0)
-            if self._ending is not None:
+            if self._ending.done():
                 break
             if not transport.get_write_buffer_size():
                 socket = transport.get_extra_info("socket")
@@ -249,19 +257,33 @@ class Connection(ReaderListener):
 
     # What the client says
 
-    async def _receive(self) -> None:
-        while True:
-            message = await self._websocket.receive()
-            self._said_nothing = False
-            if message.type is WSMsgType.PING:
-                self._frame(pong_frame(bytes(message.data)))
-            elif message.type is WSMsgType.TEXT:
-                self._text(message)
-            elif message.type is WSMsgType.BINARY:
-                self._refuse(BadMessage("this door takes no audio; send that to /audio-stream"))
-            elif message.type is not WSMsgType.PONG:
-                # closed by either side, or broken
-                return
+    async def _until_end(self, work: Coroutine[Any, Any, Result]) -> Result | None:
+        """What something gives; None where the stream ends first.
+
+        It is ended here, and not by whoever wants that: aiohttp does not wait for the client's own close while a
+        message is being waited for.
+        """
+        task = asyncio.ensure_future(work)
+        try:
+            either: tuple[asyncio.Future[Any], ...] = (task, self._ending)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            return task.result() if task.done() else None
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+
+    def _take(self, message: WSMessage) -> bool:
+        """Do what the client says; False where it is gone."""
+        self._said_nothing = False
+        if message.type is WSMsgType.PING:
+            self._frame(pong_frame(bytes(message.data)))
+        elif message.type is WSMsgType.TEXT:
+            self._text(message)
+        elif message.type is WSMsgType.BINARY:
+            self._refuse(BadMessage("this door takes no audio; send that to /audio-stream"))
+        # all else is the end of the connection, or a fault in it
+        return message.type in (WSMsgType.PING, WSMsgType.PONG, WSMsgType.TEXT, WSMsgType.BINARY)
 
     def _text(self, message: WSMessage) -> None:
         limit, size = self._desk.max_message_bytes, len(message.data)
@@ -353,20 +375,17 @@ class Connection(ReaderListener):
 
     # Ending
 
-    def _end_soon(self, reason: EndReason, code: int) -> asyncio.Task[None]:
-        if self._ending is None:
-            self._ending = asyncio.create_task(self._finish(reason, code), name="end of listener")
-        return self._ending
+    def _end_soon(self, reason: EndReason, code: int) -> None:
+        if not self._ending.done():
+            self._ending.set_result((reason, code))
 
-    async def _finish(self, reason: EndReason, code: int) -> None:
+    def _say_last(self, reason: EndReason) -> None:
         programme, wanted = self._programme, self._wanted
         if programme is not None and programme.error is not None:
             self._error(programme.error)
         if wanted is not None and wanted.events:
             position = 0.0 if programme is None or programme.live else self._sound.seconds(self._position())
             self.tell(audio_out.ended_to_wire(reason, position))
-        with contextlib.suppress(ConnectionError, RuntimeError):
-            await self._websocket.close(code=code, message=reason.encode())
 
     async def _take_back(self) -> None:
         """Have the broadcaster let go of the socket."""
@@ -381,13 +400,14 @@ class Connection(ReaderListener):
             self._abort()
 
     async def _close(self) -> None:
-        if self._ending is not None and not self._ending.done():
-            await asyncio.wait([self._ending])
+        reason, code = self._ending.result() if self._ending.done() else ("closed", WSCloseCode.OK)
         if self._changing is not None:
             self._changing.cancel()
             await asyncio.wait([self._changing])
+        if self._ending.done():
+            self._say_last(reason)
         with contextlib.suppress(ConnectionError, RuntimeError):
-            await self._websocket.close()
+            await self._websocket.close(code=code, message=reason.encode())
         if self._programme is not None:
             programme, self._programme = self._programme, None
             self._desk.programmes.leave(programme)
