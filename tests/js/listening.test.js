@@ -266,9 +266,15 @@ test("a server that is silent is left, and one that answers pings is not", async
   await heard("waiting");
 });
 
-test("a server that is not there is given up in the end", async () => {
+for (const [ever, code] of /** @type {const} */ ([[true, "gone"], [false, "unreachable"]])) {
+test(`a server that ${ever ? "does not come back" : "is not there"} is given up in the end`, async () => {
   const listening = listen();
-  (await visit()).socket.terminate();
+  const first = await visit();
+  if (ever) {
+    first.start();
+    await heard("started");
+  }
+  first.socket.terminate();
   await heard("waiting");
   server.close();
   for (const client of server.clients) client.terminate();
@@ -280,13 +286,15 @@ test("a server that is not there is given up in the end", async () => {
         one.type === "waiting" || one.type === "failed",
     );
     if (event.type === "failed") {
-      assert.equal(event.error.code, "gone");
+      assert.equal(event.error.code, code);
       break;
     }
     assert.ok(++waited < 60);
   }
+  assert.ok(ever ? waited > 20 : waited < 6, `${waited} attempts`);
   assert.equal(listening.reconnects, 0);
 });
+}
 
 test("while it is held nothing comes, and then it goes on where the listener was", async () => {
   const listening = listen();

@@ -11,10 +11,6 @@ const KNOWN = {
     title: "The server has no such file",
     action: "Choose one of the list, which has been read again.",
   },
-  "not_found room": {
-    title: "Nobody is in that room",
-    action: "A room is there while somebody is in it. Join it on the page “Rooms”, then press Play.",
-  },
   "bad_audio file": {
     title: "This file is not audio that the server can read",
     action: "Choose another.",

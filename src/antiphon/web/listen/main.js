@@ -111,7 +111,11 @@ function listen(playing) {
     const text = navigator.onLine ? `Reconnecting in ${Math.max(1, Math.ceil(delay / 1_000))} s` : "Offline";
     stateLine.show("waiting", text, "Connection lost, reconnecting");
   });
-  playing.on("error", ({ error }) => current() && tell(error, "status"));
+  playing.on("error", ({ error }) => {
+    if (!current()) return;
+    if (asMessage) finish(error); // about the text: nothing else was sent
+    else tell(error, "status");
+  });
   playing.on("failed", ({ error }) => current() && finish(error));
   playing.on("ended", ({ reason }) => {
     if (!current()) return;

@@ -17,6 +17,8 @@ const BACKOFF_FIRST_MS = 500;
 const BACKOFF_CAP_MS = 8_000;
 /** Then it is given up. */
 const GIVE_UP_MS = 180_000;
+/** And a server that has never answered, then. */
+const GIVE_UP_FIRST_MS = 30_000;
 /** Sound before the place that is wanted, for the decoder alone. */
 const RUN_UP_SECONDS = 0.08;
 const OPUS_CLOCK = 48_000;
@@ -52,6 +54,8 @@ export class Listening {
   #started = null;
   #everStarted = false;
   #attempt = 0;
+  /** Milliseconds, when the first attempt failed. @type {number | null} */
+  #triedSince = null;
   #held = false;
   #over = false;
   /** Seconds into the source, where what was taken ends. */
@@ -274,10 +278,12 @@ export class Listening {
     const fault = this.#fault;
     this.#drop();
     if (this.#held || this.#over) return;
-    const delay = this.#backoff.failed(this.#timers.now(), least);
-    if (delay === null) {
+    const now = this.#timers.now();
+    this.#triedSince ??= now;
+    const delay = this.#backoff.failed(now, least);
+    if (delay === null || (!this.#everStarted && now - this.#triedSince > GIVE_UP_FIRST_MS)) {
       this.close();
-      return this.#tell({ type: "failed", error: fault ?? bare("gone") });
+      return this.#tell({ type: "failed", error: fault ?? bare(this.#everStarted ? "gone" : "unreachable") });
     }
     this.#deadlines.set("retry", delay, () => this.#connect());
     this.#tell({ type: "waiting", attempt: ++this.#attempt, delay });
