@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.async_api import Page
 
+from antiphon.media.opus import OpusDecoder
 from browser.hidden import tab
 from browser.kit import ALWAYS_ALLOWED, FAKE_DEVICE, Browser, chromium
-from browser.sdk import LOAD, hearing_tones, hears, sdk_page, tone_track, words
+from browser.sdk import LOAD, RATE, hearing_tones, hears, sdk_page, tone_track, words
 from support.server import ServerProcess
 
 pytestmark = pytest.mark.browser
@@ -54,6 +56,69 @@ async def test_a_sweep_of_tones_comes_out_in_order_once_and_complete(
         assert levels[0] < 0.01
         assert 0.1 < levels[1] <= 1
         await leave(page)
+
+
+async def test_a_page_that_is_busy_and_a_bitrate_that_changes_lose_no_frame_and_make_none_up(
+    browser: Browser, tones: ServerProcess, tmp_path: Path
+) -> None:
+    async with sdk_page(browser, tones.url, speech=tone_track(tmp_path / "up.wav", UP)) as page:
+        await page.evaluate(
+            """async () => {
+              window.capture = new AudioCapture({ codec: "opus", preset: "music" });
+              window.counts = { levels: 0, packets: 0 };
+              capture.on("level", () => counts.levels++);
+              capture.on("frame", ({ index }) => {
+                if (index !== counts.packets++) throw new Error(`packet ${index} after ${counts.packets - 2}`);
+              });
+              await capture.start();
+              window.stream = send(capture, "all");
+              stream.on("transcript", () => {
+                capture.setBitrate(16000 + 8000 * (heard.all.length % 5));
+                const begun = performance.now();
+                while (performance.now() - begun < 150); // in the way of everything
+              });
+            }"""
+        )
+        await hears(page, "all", UP)
+        await page.evaluate("async () => { await capture.stop(); stream.leave(); }")
+        counts = await page.evaluate("() => counts")
+        assert counts["packets"] == counts["levels"] + 1  # the one in which the last frame ends
+        assert await page.evaluate("() => capture.dropped") == 0
+
+
+# Three seconds of a sine, with another bitrate each half second.
+CHANGING = """
+async () => {
+  const context = new AudioContext({ sampleRate: 48000 });
+  const sine = new OscillatorNode(context, { frequency: 500 });
+  const out = context.createMediaStreamDestination();
+  sine.connect(new GainNode(context, { gain: 0.4 })).connect(out);
+  sine.start();
+  const capture = new AudioCapture({ source: { me: out.stream }, codec: "opus" });
+  const packets = [];
+  const enough = new Promise((resolve) => capture.on("frame", ({ data }) => {
+    packets.push(btoa(String.fromCharCode(...data)));
+    if (packets.length % 25 === 0) capture.setBitrate(packets.length % 50 === 0 ? 32000 : 64000);
+    if (packets.length === 150) resolve();
+  }));
+  await capture.start();
+  await enough;
+  await capture.stop();
+  return packets;
+}
+"""
+
+
+async def test_another_bitrate_leaves_no_hole_in_the_sound(browser: Browser, tones: ServerProcess) -> None:
+    async with sdk_page(browser, tones.url) as page:
+        packets = [base64.b64decode(packet) for packet in await page.evaluate(CHANGING)]
+    decoder = OpusDecoder(RATE, 1)
+    pcm = np.concatenate([np.frombuffer(decoder.decode(packet), "<i2") for packet in packets]) / 32_768
+    for change in range(25, 150, 25):
+        # of 2 ms each, one turn of the sine, from 40 ms before the first new packet to 40 ms after it
+        around = pcm[(change - 2) * 960 : (change + 4) * 960].reshape(-1, 96)
+        levels = np.sqrt((around**2).mean(axis=1))
+        assert levels.min() > 0.8 * levels.max()
 
 
 async def test_auto_takes_opus_where_the_browser_encodes_it_and_pcm_where_not(
