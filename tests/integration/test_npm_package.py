@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -136,6 +137,15 @@ def compiled(project: Path, source: str, resolution: str) -> subprocess.Complete
 def test_a_typescript_program_compiles_against_it(project: Path, resolution: str) -> None:
     told = compiled(project, CONSUMER, resolution)
     assert told.returncode == 0, told.stdout
+
+
+def test_the_examples_of_its_readme_compile(project: Path) -> None:
+    examples = re.findall(r"```js\n(.*?)```", (installed(project) / "README.md").read_text(), re.DOTALL)
+    assert len(examples) == 3
+    readers = "declare function show(...words: unknown[]): void;\ndeclare function draw(...figures: number[]): void;\n"
+    for example in examples:
+        told = compiled(project, readers + example, "NodeNext")
+        assert told.returncode == 0, f"{told.stdout}\n{example}"
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
