@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from integration.clients import transport_of
-from integration.listeners import Hearer, hearer, refused, tones
+from integration.listeners import DECODED_RATE, Hearer, decode, hearer, refused, tones, tones_in
 from integration.observe import eventually, metrics
 from support.audio import sine, wav
 from support.server import SCRIPTED, ServerProcess, start_server
@@ -317,6 +317,21 @@ async def test_a_message_that_is_too_long_is_refused_and_a_huge_one_closes_the_c
             await client.websocket.send_str("a" * 70_000)
             await client.wait_closed()
             assert client.close_code == 1009
+
+
+async def test_a_server_that_was_killed_goes_on_after_it_is_back(media: Path) -> None:
+    with start_server(*SCRIPTED, "--media-folder", str(media)) as first:
+        async with hearer(first.url, "file:tones.wav", events="true") as client:
+            await client.heard(50)
+            first.kill()
+            await client.wait_closed()
+    pre_skip, heard = client.texts[0]["preSkip"], client.packets
+    with first.restarted() as second:
+        async with hearer(second.url, "file:tones.wav", position=len(heard) * 0.02) as again:
+            await again.all_heard()
+    # the same decoder goes on
+    samples = decode(heard + again.packets, pre_skip)
+    assert tones_in(samples[: 2 * DECODED_RATE]) == list(range(20))
 
 
 async def test_a_shutdown_is_told(media: Path) -> None:

@@ -167,9 +167,10 @@ class Settings(BaseSettings):
     @field_validator("media_folder")
     @classmethod
     def _media_folder(cls, folder: str) -> str:
-        if folder and not Path(folder).is_dir():
+        path = Path(folder).expanduser()
+        if folder and not path.is_dir():
             raise ValueError(f"media_folder {folder!r} is not a folder; make it, or name another one")
-        return folder
+        return str(path) if folder else ""
 
     @field_validator("stun_urls", "turn_urls")
     @classmethod

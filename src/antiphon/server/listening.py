@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from aiohttp import web
 
 from antiphon.clock import Clock
@@ -9,7 +11,8 @@ from antiphon.errors import EngineUnavailable
 from antiphon.media.broadcast import Broadcaster
 from antiphon.security.access import Access
 from antiphon.server.config import Settings
-from antiphon.sessions.programmes import ProgrammeOptions, Programmes, media_folder
+from antiphon.sessions.media_folder import MediaFolder
+from antiphon.sessions.programmes import ProgrammeOptions, Programmes
 from antiphon.sessions.rooms import RoomManager
 from antiphon.speech.registry import create_synthesiser
 from antiphon.speech.synthesiser import Synthesiser, SynthesiserOptions
@@ -38,7 +41,7 @@ class Listening:
         self._settings = settings
         self._synthesiser = synthesiser
         self.broadcaster = Broadcaster(lambda fault: log.error("a broadcaster's event failed", exc_info=fault))
-        self._folder = media_folder(settings.media_folder)
+        self._folder = MediaFolder(Path(settings.media_folder) if settings.media_folder else None)
         self.programmes = Programmes(
             self.broadcaster,
             self._folder,

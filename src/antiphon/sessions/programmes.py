@@ -8,11 +8,9 @@ lost can go on where it was. What is live ends with its last listener.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from antiphon.errors import AntiphonError, EngineUnavailable, Internal, SessionLimit
@@ -411,8 +409,3 @@ class Programmes:
         task = asyncio.create_task(programme.close(), name=f"end of programme {programme.tape}")
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-
-
-def media_folder(path: str) -> MediaFolder:
-    """The folder that the settings name; none where that is empty."""
-    return MediaFolder(Path(os.path.expanduser(path)) if path else None)

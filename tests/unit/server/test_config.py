@@ -122,3 +122,12 @@ def test_candidates_carry_addresses_and_no_names() -> None:
     assert load_settings(rtc_announce="192.0.2.1, 2001:db8::1").rtc_announce == ("192.0.2.1", "2001:db8::1")
     with pytest.raises(ValidationError, match="is not an IP address"):
         load_settings(rtc_announce="voice.example.org")
+
+
+def test_a_media_folder_has_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "media").mkdir()
+    assert load_settings(media_folder="~/media").media_folder == str(tmp_path / "media")
+    assert load_settings().media_folder == ""
+    with pytest.raises(ValidationError, match="is not a folder; make it"):
+        load_settings(media_folder=str(tmp_path / "none"))
