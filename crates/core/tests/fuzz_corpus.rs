@@ -36,7 +36,7 @@ macro_rules! targets {
     };
 }
 
-targets! { g711 jitter live mixer ogg opus_decode opus_dred room rtp webm }
+targets! { g711 jitter live mixer ogg opus_decode opus_dred pace room rtp webm }
 
 fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
