@@ -47,6 +47,8 @@ FIELDS = {
     "position": float,
 }
 """What the query of a URL may have that has a flag as well."""
+AHEAD_S = 0.3
+"""Seconds that a loudspeaker may be ahead of real time, which is what it holds at most."""
 MOST_GAP_S = 10.0
 """Seconds of what was lost that a file gets silence for, at most, each time."""
 
@@ -166,6 +168,7 @@ class Player:
         self._playout: Playout | None = None
         self._playing: asyncio.Task[None] | None = None
         self._left: int | None = None
+        self._cut_short = False
         self._level = -100.0
         self._written = 0
 
@@ -175,7 +178,7 @@ class Player:
             async with aclosing(self._listener.listen()) as stream:
                 async for heard in stream:
                     self._take(heard)
-                    if self._left == 0 or (self._playing is not None and self._playing.done()):
+                    if self._enough():
                         break
                     self._monitor.show(self._status())
             if self._playing is not None:
@@ -187,6 +190,12 @@ class Player:
                 self._playing.cancel()
                 await asyncio.wait([self._playing])
         self._monitor.finish(self._status())
+
+    def _enough(self) -> bool:
+        """All that was asked for has been played, or the loudspeaker is gone."""
+        if self._playing is not None and self._playing.done() and self._playing.exception() is not None:
+            return True
+        return self._cut_short and self._left == 0
 
     def interrupted(self) -> None:
         """Somebody has heard enough."""
@@ -221,6 +230,7 @@ class Player:
         ends = [started.duration - started.position] if started.duration is not None else []
         ends += [self._seconds] if self._seconds is not None else []
         self._left = round(min(ends) * started.sample_rate) if ends else None
+        self._cut_short = self._seconds is not None and min(ends) == self._seconds
         self._monitor.event(
             "started",
             source=started.source,
@@ -237,9 +247,14 @@ class Player:
             self._playing = asyncio.create_task(self._play(self._playout), name="loudspeaker")
 
     async def _play(self, playout: Playout) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         while not playout.over and self._left != 0:
             samples, kind = playout.pull()
             await asyncio.to_thread(self._sink.write, self._cut(samples, counts=kind != "silence"))
+            # the device sets the pace; one that takes everything at once must not empty the buffer
+            due = max(due + playout.frame_seconds, loop.time() - AHEAD_S)
+            await asyncio.sleep(max(0.0, due - loop.time() - AHEAD_S))
 
     def _write_packet(self, packet: bytes) -> None:
         assert self._decoding is not None  # noqa: S101
@@ -259,10 +274,11 @@ class Player:
 
     def _cut(self, samples: npt.NDArray[np.int16], *, counts: bool = True) -> bytes:
         """What of a frame is to be heard, as bytes."""
-        if counts and self._left is not None:
-            samples = samples[: self._left]
-            self._left -= len(samples)
-        self._written += len(samples)
+        if counts:
+            if self._left is not None:
+                samples = samples[: self._left]
+                self._left -= len(samples)
+            self._written += len(samples)
         if len(samples):
             self._level = measure_level(samples).rms_dbfs
         return samples.tobytes()

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,13 @@ Exit codes: 0 all sent; 1 the file is missing, broken or not audio; 2 wrong usag
 server is not available or failed; 130 interrupted, after the server has heard what was sent."""
 
 
+class Codec(StrEnum):
+    """What ``--codec`` takes."""
+
+    OPUS = "opus"
+    PCM = "pcm_s16le"
+
+
 @dataclass(frozen=True, slots=True)
 class Sending:
     """What is sent, and how.
@@ -63,6 +71,7 @@ def stream(
     language: Annotated[str | None, typer.Option(metavar="TAG", help="What is spoken, such as en-US.")] = None,
     session: Annotated[str | None, typer.Option(metavar="ID", help="The session to join or begin.")] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Begin anew at the end, until interrupted.")] = False,
+    codec: Annotated[Codec, typer.Option(help="What is sent.")] = Codec.OPUS,
     rate: Annotated[int, typer.Option("--send-rate", metavar="HZ", help="Of what is sent: 8000 to 48000.")] = 16_000,
     raw: Annotated[
         bool, typer.Option("--raw", help="Standard input is 16-bit little-endian PCM, sent as it comes.")
@@ -89,7 +98,7 @@ def stream(
         client = TranscriptionClient(
             server,
             language=language,
-            audio=live_format("pcm_s16le", rate, 1),
+            audio=live_format(codec.value, rate, 1),
             api_key=api_key,
             session_id=session,
             room=room,

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from antiphon.formats import AudioFormat
+from antiphon.formats import AudioFormat, Encoding
+from antiphon.media.opus import OpusEncoderConfig
 
 CHUNK_S = 0.1
 """Audio is cut into chunks of up to this many seconds."""
+OPUS_FRAME_MS = 20
+OPUS_BITRATE = 32_000
+"""Bits a second of a channel."""
 MAX_CHUNKS = 8_192
 """Chunks held at most, however short they are; a fourth of what RTP's 16-bit sequence numbers can tell apart."""
 
@@ -20,7 +24,7 @@ class Chunk:
     Attributes:
         seq: Its number in the stream, from 0.
         timestamp: Where it begins, in samples of each channel since the stream began.
-        pcm: The samples.
+        pcm: The samples; of an Opus stream, the packet.
     """
 
     seq: int
@@ -61,6 +65,14 @@ class SendBuffer:
     def seconds(self) -> float:
         """Seconds of audio held."""
         return self._size / (self._frame * self._rate)
+
+    def chunk_seconds(self, chunk: Chunk) -> float:
+        """How long a chunk of this buffer lasts."""
+        return self._samples(chunk.pcm) / self._rate
+
+    def flush(self) -> None:
+        """No more audio comes: what is no whole chunk yet becomes one."""
+        return
 
     @property
     def in_flight(self) -> int:
@@ -150,6 +162,76 @@ class SendBuffer:
 
     def _samples(self, chunk: bytes) -> int:
         return len(chunk) // self._frame
+
+
+class OpusSendBuffer(SendBuffer):
+    """The same for a stream of Opus: samples in, packets of 20 ms out, each of them a chunk.
+
+    Packets are encoded as they are given, so that one that has to be sent again is the same; nothing is spent on
+    redundancy, since the connection loses nothing.
+
+    Args:
+        audio: The format of the stream; samples are given at its rate, 16-bit and interleaved.
+        limit_s: Seconds of audio held, at most.
+    """
+
+    def __init__(self, audio: AudioFormat, limit_s: float) -> None:
+        super().__init__(AudioFormat(Encoding.PCM_S16LE, audio.sample_rate, audio.channels), limit_s)
+        self._encoder = OpusEncoderConfig(
+            sample_rate=audio.sample_rate,
+            channels=audio.channels,
+            bitrate=OPUS_BITRATE * audio.channels,
+            frame_ms=OPUS_FRAME_MS,
+            dtx=False,
+            fec=False,
+            expected_loss=0,
+        ).encoder()
+        self._packet_samples = audio.sample_rate * OPUS_FRAME_MS // 1000
+        self._packet_bytes = self._packet_samples * self._frame
+        self._rest = bytearray()
+
+    @property
+    def empty(self) -> bool:
+        return super().empty and not self._rest
+
+    @property
+    def seconds(self) -> float:
+        return (len(self._chunks) * self._packet_samples + len(self._rest) // self._frame) / self._rate
+
+    def take(self, pcm: memoryview) -> int:
+        taken = 0
+        while taken < len(pcm) and self.seconds * self._rate * self._frame < self._limit:
+            if len(self._chunks) >= MAX_CHUNKS:
+                break
+            piece = pcm[taken : taken + self._packet_bytes - len(self._rest)]
+            self._rest += piece
+            taken += len(piece)
+            if len(self._rest) == self._packet_bytes:
+                self._encode()
+        return taken
+
+    def flush(self) -> None:
+        if self._rest:
+            self._rest += bytes(self._packet_bytes - len(self._rest))
+            self._encode()
+
+    def clear(self) -> None:
+        self._rest.clear()
+        super().clear()
+
+    def _encode(self) -> None:
+        packet = self._encoder.encode(bytes(self._rest))
+        self._rest.clear()
+        self._chunks.append(packet)
+        self._size += len(packet)
+
+    def _samples(self, chunk: bytes) -> int:
+        return self._packet_samples
+
+
+def send_buffer(audio: AudioFormat, limit_s: float) -> SendBuffer:
+    """A buffer for a stream of that format."""
+    return (OpusSendBuffer if audio.encoding is Encoding.OPUS else SendBuffer)(audio, limit_s)
 
 
 class Pacer:

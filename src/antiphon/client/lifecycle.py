@@ -13,7 +13,7 @@ from yarl import URL
 
 from antiphon.client.address import door as address_of
 from antiphon.client.backoff import Backoff
-from antiphon.client.buffer import Pacer, SendBuffer
+from antiphon.client.buffer import Pacer, send_buffer
 from antiphon.client.errors import ConnectionLost, StreamError
 from antiphon.client.http import follow, http_session
 from antiphon.client.link import Ack, Closing, Hello, Joined, Link, LinkLost, Refused, Resume
@@ -94,7 +94,7 @@ class Lifecycle:
         self._last_id = 0
         self._acked_at = 0.0
         self._halted: AntiphonError | None = None
-        self.buffer = SendBuffer(hello.audio, limits.buffer)
+        self.buffer = send_buffer(hello.audio, limits.buffer)
         self.results = ResultQueue(limits.results)
         self.work = asyncio.Event()
         self.room = asyncio.Event()
@@ -289,7 +289,7 @@ class Lifecycle:
                 leave = self.finishing and self.buffer.empty
                 if (chunk := self.buffer.peek()) is not None:
                     now = self._clock.monotonic()
-                    delay = self.pacer.take(self._hello.audio.seconds(len(chunk.pcm)), now)
+                    delay = self.pacer.take(self.buffer.chunk_seconds(chunk), now)
                     if not delay:
                         if not self.buffer.in_flight:
                             self._acked_at = now

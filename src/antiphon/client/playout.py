@@ -131,6 +131,11 @@ class Playout:
         self.counters = PlayoutCounters()
 
     @property
+    def frame_seconds(self) -> float:
+        """How long a frame lasts."""
+        return self._frame_ms / 1000
+
+    @property
     def seconds(self) -> float:
         """Audio held."""
         return len(self._packets) * self._frame_ms / 1000

@@ -16,7 +16,7 @@ from antiphon.client.results import Result
 from antiphon.clock import Clock, SystemClock
 from antiphon.errors import BadAudio, Conflict, UnsupportedFormat
 from antiphon.events import Ended
-from antiphon.formats import OPUS_ENCODINGS, AudioFormat, live_format
+from antiphon.formats import CONTAINERS, AudioFormat, live_format
 
 
 class TranscriptionClient:
@@ -40,7 +40,8 @@ class TranscriptionClient:
         door: ``websocket`` (``/audio-stream`` with RTP framing; tells :class:`~antiphon.events.Speaking` as well) or
             ``socketio``.
         language: A BCP 47 tag; None for the server's default.
-        audio: What is sent; 16 kHz, mono, 16-bit PCM where None.
+        audio: What is sent; 16 kHz, mono, 16-bit PCM where None. For ``opus`` the client takes 16-bit samples at that
+            rate and encodes them.
         api_key: Shown to the server.
         interim_results: Whether partials are wanted.
         session_id: The session to join or begin; None for a new one.
@@ -77,12 +78,13 @@ class TranscriptionClient:
             raise ValueError("a room is entered by the door 'websocket'")
         audio = audio or AudioFormat()
         live_format(audio.encoding.value, audio.sample_rate, audio.channels)
-        if audio.encoding in OPUS_ENCODINGS:
+        if audio.encoding in CONTAINERS:
             raise UnsupportedFormat(
                 f"this client cuts samples into packets itself and cannot do so with {audio.encoding.value}; give it "
-                "pcm_s16le, mulaw or alaw"
+                "pcm_s16le, opus, mulaw or alaw"
             )
         self._audio = audio
+        self._frame_bytes = audio.frame_bytes or 2 * audio.channels
         self._limits = limits or StreamLimits()
         hello = Hello(audio, language, interim_results, session_id, role, api_key, room=room)
         self._life = Lifecycle(server_url(url), door, hello, self._limits, backoff or Backoff(), clock or SystemClock())
@@ -151,7 +153,7 @@ class TranscriptionClient:
         """Give audio; waits while the buffer of what is not acknowledged is full.
 
         Args:
-            pcm: Samples in the stream's format, any number of whole ones.
+            pcm: Samples in the stream's format (16-bit ones where that is Opus), any number of whole ones.
 
         Raises:
             BadAudio: Not a whole number of samples; nothing was taken.
@@ -165,9 +167,9 @@ class TranscriptionClient:
         if not self._begun or life.finishing:
             raise RuntimeError("send needs a client that was entered and has not finished")
         view = memoryview(pcm).cast("B")
-        if len(view) % self._audio.frame_bytes:
+        if len(view) % self._frame_bytes:
             raise BadAudio(
-                f"{len(view)} bytes are not a whole number of {self._audio.frame_bytes}-byte samples ({self._audio})"
+                f"{len(view)} bytes are not a whole number of {self._frame_bytes}-byte samples ({self._audio})"
             )
         async with self._sending:
             taken = 0
@@ -203,6 +205,7 @@ class TranscriptionClient:
         if not self._begun:
             raise RuntimeError("finish needs a client that was entered")
         async with self._sending:
+            life.buffer.flush()
             life.finishing = True
         life.work.set()
         try:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from antiphon.client.buffer import CHUNK_S, MAX_CHUNKS, Pacer, SendBuffer
-from antiphon.formats import AudioFormat
+from antiphon.client.buffer import CHUNK_S, MAX_CHUNKS, Pacer, SendBuffer, send_buffer
+from antiphon.formats import AudioFormat, Encoding
+from antiphon.media import OpusDecoder
 
 MONO = AudioFormat()
 STEREO = AudioFormat(channels=2, sample_rate=8_000)
@@ -203,3 +204,40 @@ def test_refusals_slow_down_and_quiet_speeds_up_again_to_what_was_asked_for() ->
 def test_live_speech_is_never_held_back() -> None:
     pacer = Pacer(3, 30, 0.0)
     assert not any(pacer.take(0.1, 0.1 * slot) for slot in range(10_000))
+
+
+@given(st.lists(st.integers(1, 3000), max_size=20), st.integers(0, 2**32))
+def test_samples_become_packets_that_a_decoder_gives_back_whole(cuts: list[int], seed: int) -> None:
+    audio = AudioFormat(Encoding.OPUS, 16_000, 1)
+    buffer = send_buffer(audio, 60.0)
+    total = 0
+    for count in cuts:
+        pcm = memoryview(bytes(2 * count))
+        assert buffer.take(pcm) == len(pcm)
+        total += count
+    assert buffer.seconds == pytest.approx(total / 16_000)
+    buffer.flush()
+    decoder, samples, expected = OpusDecoder(16_000), 0, 0
+    while (chunk := buffer.peek()) is not None:
+        assert (chunk.seq, chunk.timestamp) == (expected, 320 * expected)
+        assert buffer.chunk_seconds(chunk) == 0.02
+        samples += len(decoder.decode(chunk.pcm))
+        expected += 1
+        buffer.advance()
+    assert total <= samples < total + 320
+    assert buffer.acknowledge(expected) is (expected > 0)
+    assert buffer.empty
+
+
+def test_packets_that_are_sent_again_are_the_same_and_a_full_buffer_takes_no_more() -> None:
+    buffer = send_buffer(AudioFormat(Encoding.OPUS, 48_000, 2), 0.1)
+    assert buffer.take(memoryview(bytes(4 * 48_000))) == 4 * 4_800
+    assert buffer.take(memoryview(bytes(4))) == 0
+    sent = [buffer.peek()]
+    buffer.advance()
+    buffer.rewind()
+    assert [buffer.peek()] == sent
+    buffer.acknowledge(0)
+    assert buffer.seconds == pytest.approx(0.08)
+    buffer.clear()
+    assert buffer.empty
