@@ -298,22 +298,27 @@ def test_engines_reads_well_on_80_columns() -> None:
     ran = antiphon("engines", columns=80)
     assert ran.code == 0
     assert max(len(line) for line in ran.out.splitlines()) <= 80
-    name, *rows = ran.out.splitlines()
-    assert name == "pocketsphinx"
-    told = dict(re.split(r"\s{2,}", row.strip(), maxsplit=1) for row in rows if re.match(r"  \S", row))
-    assert told["languages"].strip() == "en-US"
-    assert told["partial results"].strip() == "yes"
+    told = {}
+    for block in ran.out.split("\n\n"):
+        name, *rows = block.splitlines()
+        told[name] = dict(re.split(r"\s{2,}", row.strip(), maxsplit=1) for row in rows if re.match(r"  \S", row))
+    assert told["pocketsphinx"]["languages"].strip() == "en-US"
+    assert told["pocketsphinx"]["partial results"].strip() == "yes"
+    assert told["espeak"]["sample rates"].strip() == "22050 Hz"
+    assert told["espeak"]["languages"].startswith("en-US, af, am")
 
 
 def test_help_lists_the_commands_and_documents_exit_codes() -> None:
     listed = antiphon("--help")
     assert listed.code == 0
-    for command in ("serve", "transcribe", "engines", "config", "version"):
+    for command in ("serve", "transcribe", "stream", "play", "say", "engines", "config", "version"):
         assert re.search(rf"^  {command}\s", listed.out, re.MULTILINE)
     told = antiphon("transcribe", "--help", columns=80)
     assert told.code == 0
     assert "Exit codes: 0 " in told.out
     assert "one object at the end" in " ".join(told.out.split())
+    for command in ("stream", "play", "say"):
+        assert "Exit codes: 0 " in antiphon(command, "--help").out
 
 
 def test_config_masks_keys() -> None:
