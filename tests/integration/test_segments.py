@@ -273,6 +273,20 @@ async def test_shutdown_lets_segments_finish() -> None:
             await stopping
 
 
+async def test_what_a_shutdown_leaves_no_time_for_is_told() -> None:
+    with start_server("--min-transcript-words", "0", "--shutdown-grace", "0") as server:
+        async with Segmenter(server.url, "end-2") as client:
+            for number in range(8):
+                assert await client.send(encode(speech("two-utterances"), "webm"), float(number)) == ACCEPTED
+            stopping = asyncio.create_task(asyncio.to_thread(server.stop))
+            await client.wait_closed()
+            assert await stopping == 0
+        assert "Traceback" not in server.log
+    told = client.all("transcription") + client.all("error")
+    assert sorted(one["timestamp"] for one in told) == [float(number) for number in range(8)]
+    assert {(one["code"], one["retryable"]) for one in client.all("error")} == {("engine_unavailable", True)}
+
+
 async def test_so_many_streams_and_no_more() -> None:
     with start_server(*SCRIPTED, *SOON, "--max-streams", "1", "--min-transcript-words", "0") as server:
         async with Segmenter(server.url, "one-1") as first, Segmenter(server.url, "two-1") as second:

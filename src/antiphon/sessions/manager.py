@@ -223,11 +223,12 @@ class SessionManager:
                 while self._streams:
                     self._released.clear()
                     await self._released.wait()
+        complete = not self._streams
         rest = self.participants()
         if rest:
             finishing = [asyncio.ensure_future(participant.finish("shutdown")) for participant in rest]
             await asyncio.wait(finishing, timeout=max(LAST_WORDS_S, deadline / 4))
-        return not rest
+        return complete
 
     async def close(self) -> None:
         """Forget everything."""

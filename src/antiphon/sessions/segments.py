@@ -87,7 +87,7 @@ class SegmentTrack:
         self._results: OrderedDict[str, Segment] = OrderedDict()
         self._count = 0
         self._failed = 0
-        self._busy = False
+        self._current: Segment | None = None
         self._worker: asyncio.Task[None] | None = None
         self._expiry: asyncio.TimerHandle | None = None
         self._reason = ""
@@ -144,7 +144,7 @@ class SegmentTrack:
             self._end()
 
     async def abandon(self, reason: str) -> None:
-        """End the track now; what waits is lost, and counted."""
+        """End the track now; what waits is lost, and that is told."""
         self._reason = reason
         if self._worker is None:
             self._end()
@@ -159,16 +159,18 @@ class SegmentTrack:
                     # only now, for an earlier one may have come
                     segment = self._waiting.pop(0)
                     self._manager.waiting_bytes -= len(segment.audio)
-                    self._busy = True
+                    self._current = segment
                     try:
                         await self._transcribe(segment)
                     except Exception:
                         # a bug in one segment must not end the others
                         log.exception("segment failed", session=self.session.id)
                         self._fail(Internal("the server failed on this segment; its log says more"), segment)
-                    self._busy = False
+                    self._current = None
         except asyncio.CancelledError:
-            self._failed += self._busy + len(self._waiting)
+            lost = EngineUnavailable("the server shut down before this segment was transcribed; send it again")
+            for segment in ([self._current] if self._current is not None else []) + self._waiting:
+                self._fail(lost, segment)
             self._manager.waiting_bytes -= sum(len(segment.audio) for segment in self._waiting)
             self._waiting.clear()
         finally:
