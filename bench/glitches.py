@@ -8,6 +8,7 @@ that delays each piece by up to 100 ms.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import math
 import subprocess
@@ -69,7 +70,8 @@ async def real(minutes: float, console: Console) -> list[Figures]:
                 links = {"clean": server.url, f"jitter {JITTER_MS:.0f} ms": f"http://127.0.0.1:{bad}"}
                 pages = {}
                 for name, url in links.items():
-                    pages[name] = await playing(context, server, url, order)
+                    # the page as well: a server takes a page's WebSocket only from its own address
+                    pages[name] = await playing(context, dataclasses.replace(server, url=url), url, order)
                 await asyncio.sleep(SETTLING)
                 before = {name: await page.evaluate(STATS) for name, page in pages.items()}
                 await asyncio.sleep(seconds)

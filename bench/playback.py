@@ -62,10 +62,18 @@ async def jittery(port: int, most_ms: float) -> AsyncIterator[int]:
 
     async def down(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
-        last = 0.0
+        held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+
+        async def let_go() -> None:
+            while True:
+                due, data = await held.get()
+                await asyncio.sleep(due - loop.time())
+                writer.write(data)
+
+        releasing = asyncio.create_task(let_go())
+        tasks.add(releasing)
         while data := await reader.read(65_536):
-            last = max(last, loop.time() + random.uniform(0, most_ms) / 1000)
-            loop.call_at(last, writer.write, data)
+            held.put_nowait((loop.time() + random.uniform(0, most_ms) / 1000, data))
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ahead, back = await asyncio.open_connection("127.0.0.1", port)

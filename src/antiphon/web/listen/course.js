@@ -13,6 +13,8 @@ const SCALES_MS = [100, 150, 200, 300, 500, 750, 1_000, 2_000, 5_000, 10_000, 30
 /** Where motion is not wanted. */
 const STILL_EVERY_MS = 1_000;
 const INSET = { left: 56, right: 16, top: 14, bottom: 12 };
+const WIDE_INSET = { left: 84, right: 28, top: 20, bottom: 12 };
+const WIDE = 560;
 
 /**
  * @typedef {object} Sample
@@ -74,6 +76,10 @@ export class Course {
     this.#running = false;
   }
 
+  get #inset() {
+    return this.#size.width > WIDE ? WIDE_INSET : INSET;
+  }
+
   #readColours() {
     const style = getComputedStyle(document.documentElement);
     for (const name of /** @type {Colour[]} */ (Object.keys(this.#colours))) {
@@ -89,20 +95,21 @@ export class Course {
     const pen = this.#context;
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, width, height);
-    const inner = { width: width - INSET.left - INSET.right, height: height - INSET.top - INSET.bottom };
+    const inset = this.#inset;
+    const inner = { width: width - inset.left - inset.right, height: height - inset.top - inset.bottom };
     if (inner.width <= 0 || inner.height <= 0) return;
     const begun = now - SPAN_MS;
     const samples = this.#samples.filter(({ at }) => at >= begun - 1_000);
     const highest = Math.max(80, ...samples.map(({ latency, target }) => Math.max(latency, target)));
     const top = SCALES_MS.find((scale) => scale >= 1.05 * highest) ?? highest;
-    const x = (/** @type {number} */ at) => INSET.left + (inner.width * (at - begun)) / SPAN_MS;
-    const y = (/** @type {number} */ ms) => INSET.top + inner.height * (1 - Math.min(ms, top) / top);
+    const x = (/** @type {number} */ at) => inset.left + (inner.width * (at - begun)) / SPAN_MS;
+    const y = (/** @type {number} */ ms) => inset.top + inner.height * (1 - Math.min(ms, top) / top);
     this.#lines(top, width, y);
     if (samples.length === 0) return;
 
     pen.save();
     pen.beginPath();
-    pen.rect(INSET.left, 0, inner.width, height);
+    pen.rect(inset.left, 0, inner.width, height);
     pen.clip();
     this.#holes(samples, x, height);
     const path = (/** @type {"level" | "target" | "latency"} */ what) => {
@@ -147,10 +154,10 @@ export class Course {
     for (const part of [0, 0.25, 0.5, 0.75, 1]) {
       const at = Math.round(y(part * top)) + 0.5;
       pen.beginPath();
-      pen.moveTo(INSET.left, at);
-      pen.lineTo(width - INSET.right, at);
+      pen.moveTo(this.#inset.left, at);
+      pen.lineTo(width - this.#inset.right, at);
       pen.stroke();
-      if (part % 0.5 === 0) pen.fillText(label(part * top), INSET.left - 8, at);
+      if (part % 0.5 === 0) pen.fillText(label(part * top), this.#inset.left - 8, at);
     }
   }
 
@@ -168,7 +175,7 @@ export class Course {
       const [before, sample] = [/** @type {Sample} */ (samples[i - 1]), /** @type {Sample} */ (samples[i])];
       if (sample.concealed <= before.concealed) continue;
       const from = x(before.at);
-      pen.fillRect(from, height - INSET.bottom - 14, Math.max(2, x(sample.at) - from), 14);
+      pen.fillRect(from, height - this.#inset.bottom - 14, Math.max(2, x(sample.at) - from), 14);
     }
   }
 }

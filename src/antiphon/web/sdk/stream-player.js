@@ -61,6 +61,8 @@ const VOLUME_RAMP_SECONDS = 0.02;
 export class StreamPlayer extends EventTarget {
   #options;
   #lifetime = new AbortController();
+  /** Of one stream. */
+  #stream = new AbortController();
   /** @type {Worker | null} */
   #worker = null;
   /** @type {AudioContext | null} */
@@ -230,6 +232,8 @@ export class StreamPlayer extends EventTarget {
 
   /** Stop playing and let go of everything but the player itself. */
   stop() {
+    this.#stream.abort();
+    this.#stream = new AbortController();
     this.#worker?.postMessage({ type: "close" });
     this.#worker?.terminate();
     this.#worker = null;
@@ -306,7 +310,7 @@ export class StreamPlayer extends EventTarget {
     node.port.postMessage({ type: "port", port: port1 }, [port1]);
     worker.postMessage({ type: "port", port: port2, sampleRate: context.sampleRate }, [port2]);
     context.addEventListener("statechange", () => this.#context === context && this.#onContextState(), {
-      signal: this.#lifetime.signal,
+      signal: this.#stream.signal,
     });
     await Promise.race([running, new Promise((resolve) => setTimeout(resolve, 200))]);
     if (this.#worker === worker) this.#onContextState();
