@@ -10,6 +10,7 @@ from random import Random
 
 import numpy as np
 import pytest
+from aiohttp import web
 
 from antiphon.client import (
     AudioListener,
@@ -141,6 +142,32 @@ async def test_a_server_that_does_not_come_back_is_given_up(media: Path) -> None
                 async for item in stream:
                     if isinstance(item, Packet) and server.running:
                         server.kill()
+
+
+async def test_a_server_that_takes_everybody_and_plays_nothing_is_given_up() -> None:
+    async def hang_up(request: web.Request) -> web.WebSocketResponse:
+        websocket = web.WebSocketResponse()
+        await websocket.prepare(request)
+        started = {"type": "started", "source": "file:a", "codec": "opus", "sampleRate": 24_000, "frameMs": 20}
+        await websocket.send_json(
+            {**started, "channels": 1, "bitrate": 1, "preSkip": 0, "live": False, "duration": 1.0, "position": 0.0}
+        )
+        await websocket.close()
+        return websocket
+
+    app = web.Application()
+    app.router.add_get("/ws-audio", hang_up)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        listener = AudioListener(url, ListenOptions(FILE), backoff=quick(), limits=ListenLimits(reconnect_timeout=0.5))
+        with pytest.raises(ConnectionLost, match="did not come back"):
+            await everything(listener)
+    finally:
+        await runner.cleanup()
 
 
 async def test_a_position_begins_in_the_middle(server: ServerProcess) -> None:

@@ -23,6 +23,7 @@ from antiphon.client.listening import (
     Listening,
     ListenOptions,
     Notice,
+    Packet,
     StreamEnded,
     StreamStarted,
     listening_url,
@@ -33,6 +34,8 @@ from antiphon.clock import Clock, SystemClock
 PING_INTERVAL = 2.0
 """Seconds between two measurements of the round trip."""
 MOST_MESSAGE = 1 << 20
+STABLE_S = 5.0
+"""A connection that brought a packet, or held so long, was a good one; others count as attempts that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +132,16 @@ class AudioListener:
         tries_from: float | None = None
         try:
             while True:
-                heard_something = False
+                begun: float | None = None
                 try:
                     async with contextlib.aclosing(self._connection(session)) as connection:
                         async for heard in connection:
-                            if not heard_something:
-                                heard_something = True
+                            if begun is None:
+                                begun = self._clock.monotonic()
                                 if tries_from is not None:
                                     self.reconnections += 1
                                     yield ConnectionBack(self._backoff.attempts, self._listening.position)
+                            if isinstance(heard, Packet):
                                 tries_from = None
                                 self._backoff.reset()
                             yield heard
@@ -146,7 +150,9 @@ class AudioListener:
                 except LinkLost as fault:
                     if self._listening.started is None:
                         raise ConnectionLost(f"cannot reach a server at {self._url.origin()}: {fault}") from fault
-                    tries_from = self._clock.monotonic() if tries_from is None else tries_from
+                    now = self._clock.monotonic()
+                    if tries_from is None or (begun is not None and now - begun > STABLE_S):
+                        tries_from = now
                     await self._wait_before_another_try(fault, tries_from)
         finally:
             await session.close()
