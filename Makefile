@@ -32,7 +32,7 @@ check: .venv/.with-development ## read the code without running it: format, lint
 	@$(BIN)/python -m scripts.run_checks
 
 bench: .venv/.with-bench ## measure ourselves against others (BENCH=ingest, or another of bench/; flags: ARGS="--help")
-	@if [ $(BENCH) = ingest ]; then $(BIN)/python -m scripts.node bench; fi
+	@case $(BENCH) in ingest|listeners) $(BIN)/python -m scripts.node bench;; esac
 	@$(BIN)/python -m bench.$(BENCH) $(ARGS)
 
 wheel: .venv/.with-server $(ASSETS) ## build a wheel into dist, and test it in an environment without Rust
