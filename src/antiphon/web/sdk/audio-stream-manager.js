@@ -12,9 +12,10 @@
  * followed the last final, so that no words are missing and none come twice.
  */
 
-import { largestFrame, littleEndian } from "./audio-format.js";
 import { RtcError } from "./errors.js";
 import { Emitter } from "./events.js";
+import { FrameCutter } from "./frame-cutter.js";
+import { ReplyAudio } from "./reply-audio.js";
 import { readResult } from "./results.js";
 import { SendBuffer } from "./send-buffer.js";
 import { StreamMeter } from "./stream-meter.js";
@@ -39,7 +40,6 @@ const SOCKET_BYTES = { least: 8 * 1024, most: 128 * 1024 };
 const SOCKET_SECONDS = 2;
 
 /** @typedef {import("./audio-format.js").AudioFormat} AudioFormat */
-/** @typedef {AudioFormat & {codec: "opus" | "pcm_s16le"}} ReplyFormat */
 /** @typedef {import("./stream-events.js").EndReason} EndReason */
 /** @typedef {import("./stream-events.js").StreamEvents} StreamEvents */
 /** @typedef {import("./stream-events.js").StreamState} StreamState */
@@ -71,8 +71,8 @@ export class AudioStreamManager extends Emitter {
   #openSocket;
   #buffer;
   #meter;
-  /** PCM that does not fill a frame yet. */
-  #rest = new Uint8Array(0);
+  #cutter;
+  #reply;
   /** @type {StreamState} */
   #state = { phase: "idle" };
   /** @type {WebSocket | null} */
@@ -86,12 +86,6 @@ export class AudioStreamManager extends Emitter {
   #everJoined = false;
   #participantId = "";
   #lastEventId = 0;
-  /** @type {ReplyFormat | null} */
-  #replyFormat = null;
-  /** The player, unless it can't play that. @type {import("./audio-format.js").AudioSink | null} */
-  #sink = null;
-  /** Frames of the reply before the next one that will not come. */
-  #missing = 0;
 
   #allowance;
   #deadlines;
@@ -116,7 +110,7 @@ export class AudioStreamManager extends Emitter {
     const url = new URL("/audio-stream", server);
     url.protocol = url.protocol === "https:" || url.protocol === "wss:" ? "wss:" : "ws:";
     this.#url = url.href;
-    this.#options = { role: "speaker", key: "", player: null, reply: null, room: null, ...options };
+    this.#options = { role: "speaker", key: "", reply: null, room: null, ...options };
     /** What is sent. @type {Readonly<AudioFormat>} */
     this.format = Object.freeze({ codec: "pcm_s16le", sampleRate: 16_000, channels: 1, frameMs: 20, ...format });
     this.#openSocket = options.openSocket ?? ((address) => new WebSocket(address));
@@ -132,6 +126,8 @@ export class AudioStreamManager extends Emitter {
     });
     this.#allowance = new Allowance(CATCH_UP * this.#buffer.rate, Math.max(1, this.#buffer.rate));
     this.#meter = new StreamMeter(this.#buffer, this.format.frameMs);
+    this.#cutter = new FrameCutter(this.format, (frame) => this.#buffer.push(frame));
+    this.#reply = new ReplyAudio(options.player ?? null, (error) => this.emit("error", { error }));
   }
 
   get state() {
@@ -187,10 +183,7 @@ export class AudioStreamManager extends Emitter {
    */
   sendAudioData(audioData) {
     if (this.#state.phase === "ended" || this.#leaving) return false;
-    const bytes = audioData instanceof Int16Array ? littleEndian(audioData) : viewOf(audioData);
-    if (this.format.codec === "opus") this.#take(bytes);
-    else if (this.format.codec === "pcm_s16le") this.#takeSamples(bytes);
-    else for (let at = 0; at < bytes.length; at += this.#largest) this.#take(bytes.subarray(at, at + this.#largest));
+    this.#cutter.push(audioData);
     this.#pump();
     return true;
   }
@@ -244,7 +237,7 @@ export class AudioStreamManager extends Emitter {
       this.#end(this.#leaving ? "abandoned" : "left");
       return;
     }
-    this.#finishFrame();
+    this.#cutter.finish();
     this.#leaving = true;
     this.#deadlines.set("leave", LEAVE_DEADLINE_MS, () => this.#end("unconfirmed"));
     this.#become({ phase: "finishing", retryAt: null });
@@ -340,46 +333,6 @@ export class AudioStreamManager extends Emitter {
 
   // Frames out
 
-  get #largest() {
-    return largestFrame(this.format);
-  }
-
-  /** @param {Uint8Array} frame */
-  #take(frame) {
-    if (frame.length === 0) return;
-    if (frame.length > this.#largest) {
-      const message = `A packet of ${frame.length} bytes is longer than any of ${this.format.frameMs} ms of Opus.`;
-      throw new RtcError("bad_audio", { message });
-    }
-    this.#buffer.push(frame);
-  }
-
-  /** @param {Uint8Array} bytes */
-  #takeSamples(bytes) {
-    if (bytes.length % (2 * this.format.channels) !== 0) {
-      throw new RtcError("bad_audio", { message: `${bytes.length} bytes are not a whole number of samples.` });
-    }
-    const size = this.#largest;
-    let all = bytes;
-    if (this.#rest.length > 0) {
-      all = new Uint8Array(this.#rest.length + bytes.length);
-      all.set(this.#rest);
-      all.set(bytes, this.#rest.length);
-    }
-    let at = 0;
-    for (; at + size <= all.length; at += size) this.#buffer.push(all.subarray(at, at + size));
-    this.#rest = at === all.length ? EMPTY : all.slice(at);
-  }
-
-  /** Fill the frame that was begun with silence. */
-  #finishFrame() {
-    if (this.#rest.length === 0) return;
-    const frame = new Uint8Array(this.#largest);
-    frame.set(this.#rest);
-    this.#rest = EMPTY;
-    this.#buffer.push(frame);
-  }
-
   #pump() {
     const socket = this.#socket;
     if (!this.#joined || this.#paused || socket === null) return;
@@ -434,7 +387,7 @@ export class AudioStreamManager extends Emitter {
       case "pong":
         return this.#onPong(message["t"]);
       case "clear":
-        this.#sink?.clear();
+        this.#reply.clear();
         return this.emit("clear", {});
       case "dropped":
         return this.#onDropped(message);
@@ -466,7 +419,7 @@ export class AudioStreamManager extends Emitter {
     this.#joined = true;
     this.#buffer.goOnFrom(typeof nextSeq === "number" && nextSeq >= 0 ? nextSeq : 0);
     this.#allowance.fill(this.#timers.now());
-    this.#listenTo(reply);
+    this.#reply.expect(reply, this.#options.reply?.frameMs ?? 20);
     if (this.#muted) this.#say({ type: "mute" });
     if (this.#bitrate !== null) this.#say({ type: "bitrate-change", bitrate: this.#bitrate });
     this.#keepPinging();
@@ -518,7 +471,7 @@ export class AudioStreamManager extends Emitter {
   #onDropped({ packets }) {
     if (typeof packets !== "number" || !(packets > 0)) return;
     this.#meter.dropped += packets;
-    this.#missing += packets;
+    this.#reply.miss(packets);
     this.emit("dropped", { packets, total: this.#meter.dropped });
   }
 
@@ -580,44 +533,12 @@ export class AudioStreamManager extends Emitter {
     }
   }
 
-  // Sound in
-
-  /** @param {unknown} reply What the server sends back, as `joined` has it. */
-  #listenTo(reply) {
-    const told = /** @type {Record<string, unknown>} */ (typeof reply === "object" && reply !== null ? reply : {});
-    const wanted = this.#options.reply;
-    if (typeof told["codec"] !== "string" || typeof told["sampleRate"] !== "number") return;
-    const format = {
-      codec: /** @type {ReplyFormat["codec"]} */ (told["codec"]),
-      sampleRate: told["sampleRate"],
-      channels: typeof told["channels"] === "number" ? told["channels"] : 1,
-      frameMs: typeof told["frameMs"] === "number" ? told["frameMs"] : (wanted?.frameMs ?? 20),
-    };
-    const before = this.#replyFormat;
-    this.#replyFormat = format;
-    if (before !== null && sameFormat(before, format)) return;
-    void this.#openPlayer(format);
-  }
-
-  /** @param {ReplyFormat} format */
-  async #openPlayer(format) {
-    const player = this.#options.player;
-    this.#sink = player;
-    try {
-      await player?.open(format);
-    } catch (error) {
-      if (this.#replyFormat === format) this.#sink = null;
-      this.emit("error", { error: RtcError.because("not_playable", error) });
-    }
-  }
-
-  /** @param {Uint8Array} frame */
+  /** @param {Uint8Array} frame Of the reply. */
   #onAudio(frame) {
-    if (this.#replyFormat === null) return;
+    if (this.#reply.format === null) return;
     this.#meter.hear(frame);
-    this.#sink?.push(frame, { missing: this.#missing });
-    this.#missing = 0;
-    this.emit("audio", { frame, format: this.#replyFormat });
+    this.#reply.push(frame);
+    this.emit("audio", { frame, format: this.#reply.format });
   }
 
   // Small things
@@ -664,19 +585,7 @@ export class AudioStreamManager extends Emitter {
   }
 }
 
-const EMPTY = new Uint8Array(0);
-
 /** Refusals of a resume after which only a new session helps. */
 const FORGOTTEN = new Set(["not_found", "conflict", "unauthorized", "forbidden"]);
 /** Errors after which the server does not take this stream back. */
 const FATAL = new Set(["duration_limit", "too_large", "unauthorized", "forbidden", "unsupported_format"]);
-
-/** @param {AudioFormat} one @param {AudioFormat} other */
-const sameFormat = (one, other) =>
-  one.codec === other.codec &&
-  one.sampleRate === other.sampleRate &&
-  one.channels === other.channels &&
-  one.frameMs === other.frameMs;
-
-/** @param {Uint8Array | ArrayBuffer} data */
-const viewOf = (data) => (data instanceof ArrayBuffer ? new Uint8Array(data) : data);
