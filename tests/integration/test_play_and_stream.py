@@ -130,6 +130,7 @@ def test_a_server_that_is_killed_in_mid_file_costs_nothing(media: Path, tmp_path
         (["--source", "file:not-audio.wav"], 1, "audio"),
         (["--source", "file:../../etc/passwd"], 2, "media folder"),
         (["--source", "radio:one"], 2, "file:NAME, room:ID or say:TEXT"),
+        (["--source", "say: "], 2, "say:TEXT needs a text"),
         (["--source", "say:hi", "--voice", "nobody"], 2, "no voice 'nobody'"),
         (["--source", "say:hi", "--rate", "9"], 2, "0.5 to 2"),
         (["--source", FILE, "--sample-rate", "44100"], 2, "44100 is not made here"),

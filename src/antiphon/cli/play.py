@@ -130,6 +130,8 @@ def _options(url: str, given: dict[str, str]) -> ListenOptions:
             "say what to play: --source file:NAME, room:ID or say:TEXT; the server lists its files at /v1/media",
             USAGE_ERROR,
         )
+    if not wanted["source"].removeprefix("say:").strip():
+        raise Failure("say:TEXT needs a text, as in --source say:'Good morning'", USAGE_ERROR)
     try:
         known = {name: kind(wanted[name]) for name, kind in FIELDS.items() if wanted.get(name)}
     except ValueError as fault:

@@ -209,6 +209,18 @@ async def test_workers_that_cannot_be_had_end_in_engine_failed(
     assert engine.statistics()["workers_busy"] == 0
 
 
+async def test_a_worker_is_shown_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTIPHON_API_KEYS", "a-key-of-the-tests-0123456789")
+    engine = EspeakSynthesiser(SynthesiserOptions())
+    await engine.start()
+    try:
+        (worker,) = workers()
+        assert "ANTIPHON_API_KEYS" not in worker.environ()
+        assert "PATH" in worker.environ()
+    finally:
+        await engine.close()
+
+
 async def test_a_closed_engine_says_so() -> None:
     engine = EspeakSynthesiser(SynthesiserOptions())
     await engine.start()

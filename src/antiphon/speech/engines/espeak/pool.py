@@ -14,6 +14,7 @@ from typing import Any
 
 from antiphon.errors import EngineFailed, EngineUnavailable
 from antiphon.speech.engines.espeak import wire
+from antiphon.speech.processes import environment
 
 START_TIMEOUT = 30.0
 """Seconds for loading the library, on a machine that is busy with other things."""
@@ -210,10 +211,13 @@ class WorkerPool:
             with theirs:
                 process = await asyncio.create_subprocess_exec(
                     sys.executable,
+                    # -P: a module of the working directory must not stand in for one of ours
+                    "-P",
                     "-m",
                     "antiphon.speech.engines.espeak.worker",
                     str(theirs.fileno()),
                     pass_fds=[theirs.fileno()],
+                    env=environment(),
                     start_new_session=True,
                     stdin=asyncio.subprocess.DEVNULL,
                 )

@@ -15,6 +15,7 @@ from typing import IO
 
 from antiphon.errors import EngineFailed, EngineUnavailable
 from antiphon.speech.narration import narrate
+from antiphon.speech.processes import environment
 from antiphon.speech.sentences import Part, parts
 from antiphon.speech.synthesiser import (
     Speech,
@@ -130,6 +131,7 @@ class FliteSynthesiser(Synthesiser):
                 PROGRAM,
                 *arguments,
                 pass_fds=fds,
+                env=environment(),
                 start_new_session=True,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
