@@ -206,8 +206,9 @@ def test_live_speech_is_never_held_back() -> None:
     assert not any(pacer.take(0.1, 0.1 * slot) for slot in range(10_000))
 
 
-@given(st.lists(st.integers(1, 3000), max_size=20), st.integers(0, 2**32))
-def test_samples_become_packets_that_a_decoder_gives_back_whole(cuts: list[int], seed: int) -> None:
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(1, 3000), max_size=20))
+def test_samples_become_packets_that_a_decoder_gives_back_whole(cuts: list[int]) -> None:
     audio = AudioFormat(Encoding.OPUS, 16_000, 1)
     buffer = send_buffer(audio, 60.0)
     total = 0
