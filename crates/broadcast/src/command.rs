@@ -66,7 +66,7 @@ impl Way {
     }
 
     fn passed(&self, sent: Result<(), ()>) -> bool {
-        if sent.is_ok() && !self.told.swap(true, Ordering::AcqRel) {
+        if sent.is_ok() && !self.told.swap(true, Ordering::SeqCst) {
             // That it can't be woken means that its descriptors are gone, and with them everything else.
             let _ = self.waker.wake();
         }

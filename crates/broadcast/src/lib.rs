@@ -12,6 +12,7 @@ mod event;
 mod frame;
 mod line;
 mod shared;
+mod turns;
 mod worker;
 
 pub use broadcaster::{Broadcaster, Error, Statistics, TapeOptions, TapeStats};

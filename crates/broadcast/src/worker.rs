@@ -24,6 +24,7 @@ use crate::{
     command::Command,
     event::{Event, Events, GoneReason},
     shared::{ReaderShared, Totals},
+    turns,
 };
 use reader::{Reader, Turn};
 use shelf::Shelf;
@@ -100,6 +101,7 @@ impl Worker {
     }
 
     pub(crate) fn run(mut self) {
+        turns::ask_for_short_ones();
         let mut ready = Readiness::with_capacity(1024);
         let mut busy = false;
         loop {
@@ -112,7 +114,8 @@ impl Worker {
                 }
                 _ => {}
             }
-            self.parts.told.store(false, Ordering::Release);
+            // Before the commands are looked at, so that whoever comes too late for that wakes the thread again.
+            self.parts.told.swap(false, Ordering::SeqCst);
             for event in ready.iter().filter(|event| event.token().0 >= FIRST_READER) {
                 let slot = event.token().0 - FIRST_READER;
                 self.ready(slot, event.is_error() || event.is_write_closed());

@@ -150,7 +150,7 @@ fn who_goes_on_reading_in_time_loses_nothing() {
     let mut station = Station::start();
     let tape = station.finished(200, 2_000);
     let (server, mut listener) = narrow_connection();
-    let reader = station.attach(tape, &server, 0);
+    let reader = station.broadcaster.attach(tape, server.as_fd(), 0, Duration::from_secs(60)).unwrap();
     assert_eq!(listener.numbers(200, 2_000), Vec::from_iter(0..200));
     station.wait_for(&Event::Ended(reader));
     assert_eq!(station.stats(reader).dropped, 0);

@@ -203,8 +203,9 @@ class Broadcaster:
 
         Args:
             tape: What it reads.
-            fd: A connected stream socket, which is duplicated: whoever owns it may close it at any time, but must not
-                write to it until `on_released`.
+            fd: A connected stream socket, to which everything that was written before has been handed (a transport's
+                write buffer is empty). It is duplicated: whoever owns it may close it at any time, which ends the
+                connection only together with :meth:`detach`, but must not write to it until `on_released`.
             listener: Is told what happens.
             position: Number of the first packet. A live tape's readers begin at its end whatever this says.
             max_lag_ms: How much a slow connection may owe, in the system's send buffer and before it, until the oldest

@@ -211,15 +211,15 @@ async def test_what_is_said_next_comes_after_what_was_said(station: Broadcaster,
 
 async def test_bitrates_change_without_a_gap(station: Broadcaster, link: Connection) -> None:
     told, producer = Told(), Producer()
-    high = finished(station, numbered(60))
+    high = finished(station, numbered(800))
     reader = station.attach(high, link.near.fileno(), told)
     low = station.open_tape(producer, frame_ms=FRAME_MS, first=20)
     station.switch(reader, low)
     await producer.asked()
-    station.append(low, [packet + b"!" for packet in numbered(60)[20:]])
+    station.append(low, [packet + b"!" for packet in numbered(800)[20:]])
     station.finish(low)
-    frames = [await link.frame() for _ in range(60)]
-    assert [frame.rstrip(b"!") for frame in frames] == numbered(60)
+    frames = [await link.frame() for _ in range(800)]
+    assert [frame.rstrip(b"!") for frame in frames] == numbered(800)
     assert frames[-1].endswith(b"!")
 
 

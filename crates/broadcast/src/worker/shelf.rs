@@ -84,6 +84,8 @@ impl Shelf {
     pub(super) fn join(&mut self, slot: usize, due: u64) {
         if self.readers.is_empty() {
             self.furthest = due;
+            // Whoever was asked when somebody else was here may have seen that nobody is left.
+            self.told_low = false;
         }
         self.readers.push(slot);
         self.passed(due);
