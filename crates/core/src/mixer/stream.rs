@@ -32,6 +32,7 @@ impl Stream {
     pub(super) fn new(format: OutputFormat, room: &RoomConfig, ticks: u64) -> Result<Self> {
         let (rate, channels) = format.shape();
         let coder = match format {
+            OutputFormat::Opus(config) if config.dred_ms == 0 => Coder::Opus(Box::new(Encoder::light(&config)?)),
             OutputFormat::Opus(config) => Coder::Opus(Box::new(Encoder::new(&config)?)),
             OutputFormat::Pcmu => Coder::Law(Law::Mu),
             OutputFormat::Pcma => Coder::Law(Law::A),
@@ -56,7 +57,8 @@ impl Stream {
         self.format
     }
 
-    /// Go on in another format, where the encoder can change to it in the middle.
+    /// Go on in another format, where the encoder can change to it in the middle: not to deep redundancy, if it began
+    /// without.
     pub(super) fn retuned(&self, format: OutputFormat) -> Option<Self> {
         let (OutputFormat::Opus(from), OutputFormat::Opus(to)) = (self.format, format) else { return None };
         let EncoderConfig { bitrate, complexity, dtx, fec, expected_loss, dred_ms, .. } = to;
