@@ -27,7 +27,8 @@ fn main() {
     let source = source();
 
     let plain = build(&source, &out.join("plain"), &[], false);
-    let names: Vec<String> = defined(&plain).into_iter().map(|name| format!("#define {name} {PREFIX}{name}\n")).collect();
+    let names: Vec<String> =
+        defined(&plain).into_iter().map(|name| format!("#define {name} {PREFIX}{name}\n")).collect();
     let header = out.join("names.h");
     fs::write(&header, names.concat()).expect("OUT_DIR can be written to");
 
@@ -118,7 +119,8 @@ fn source() -> PathBuf {
     let told = metadata(true).or_else(|_| metadata(false));
     let told = told.unwrap_or_else(|error| panic!("where libopus is could not be found; set {SOURCE}: {error}"));
     let packages = told["packages"].as_array().into_iter().flatten();
-    let manifest = packages.filter(|package| package["name"] == "opusic-sys").find_map(|one| one["manifest_path"].as_str());
+    let manifest =
+        packages.filter(|package| package["name"] == "opusic-sys").find_map(|one| one["manifest_path"].as_str());
     let manifest = manifest.unwrap_or_else(|| panic!("opusic-sys is not among the packages; set {SOURCE}"));
     Path::new(manifest).with_file_name("opus")
 }

@@ -16,6 +16,7 @@ pub mod opus;
 pub mod resample;
 pub mod room;
 pub mod rtp;
+mod scratch;
 pub mod timescale;
 pub mod vad;
 

@@ -83,10 +83,7 @@ fn hear(mut decoder: Decoder, packets: &[Vec<u8>], frame: usize) -> Vec<u32> {
                 Some(next) => decoder.recover_float(next, &mut out).expect("recovered"),
                 None => decoder.conceal_float(&mut out).expect("concealed"),
             },
-            _ => assert_eq!(
-                decoder.decode_float(packet, &mut out),
-                Ok(out.len() / usize::from(decoder.channels()))
-            ),
+            _ => assert_eq!(decoder.decode_float(packet, &mut out), Ok(out.len() / usize::from(decoder.channels()))),
         }
         heard.extend(out.iter().map(|sample| sample.to_bits()));
     }
