@@ -39,7 +39,7 @@ impl Decoder {
     }
 
     /// A decoder of a tenth of the size, and a third faster: the same samples as of one whose complexity is under 5, and no
-    /// other complexity than such. It knows nothing of deep redundancy and of bandwidth extension.
+    /// other complexity than such; only that the frame after a loss is faded in, which the other leaves to its networks. It knows nothing of deep redundancy and of bandwidth extension.
     pub fn light(sample_rate: u32, channels: u8) -> Result<Self> {
         Self::of(&LIGHT, sample_rate, channels)
     }
