@@ -48,7 +48,14 @@ fn speech() -> Vec<i16> {
 }
 
 fn configs() -> Vec<EncoderConfig> {
-    let base = EncoderConfig { sample_rate: 16_000, bitrate: 24_000, expected_loss: 20, ..EncoderConfig::default() };
+    // What DTX leaves out is concealed, as what is lost.
+    let base = EncoderConfig {
+        sample_rate: 16_000,
+        bitrate: 24_000,
+        dtx: false,
+        expected_loss: 20,
+        ..EncoderConfig::default()
+    };
     let mut configs = vec![
         EncoderConfig { complexity: 4, fec: false, ..base },
         EncoderConfig { frame: FrameSize::Ms60, bitrate: 9_000, ..base },
