@@ -17,6 +17,7 @@ pub mod pace;
 pub mod resample;
 pub mod room;
 pub mod rtp;
+mod scratch;
 pub mod timescale;
 pub mod vad;
 

@@ -90,7 +90,7 @@ impl LiveDecoder {
         };
         Ok(Self {
             source,
-            decoder: Decoder::new(sample_rate, 1)?,
+            decoder: Decoder::light(sample_rate, 1)?,
             rate: sample_rate,
             gain: 1.0,
             queue: VecDeque::new(),

@@ -7,6 +7,8 @@
 //!
 //! Samples are interleaved; lengths and lags count samples of one channel ("frames" of all channels).
 
+use crate::scratch;
+
 /// Shortest lag taken: 400 Hz.
 const MIN_LAG_MS: f32 = 2.5;
 /// Longest lag taken: 66 Hz.
@@ -29,7 +31,7 @@ pub struct Match {
     pub power: f32,
 }
 
-/// Finds pitch periods and removes or repeats them. Keeps scratch memory, so that no call allocates once warmed up.
+/// Finds pitch periods and removes or repeats them. No call allocates once its thread is warmed up.
 #[derive(Debug, Clone)]
 pub struct TimeScale {
     channels: usize,
@@ -37,6 +39,7 @@ pub struct TimeScale {
     max_lag: usize,
     window: usize,
     step: usize,
+    /// Only held while a lag is looked for, as the next.
     mono: Vec<f32>,
     coarse: Vec<f32>,
 }
@@ -52,8 +55,8 @@ impl TimeScale {
             max_lag,
             window: samples(WINDOW_MS),
             step: (sample_rate / COARSE_RATE).max(1) as usize,
-            mono: Vec::with_capacity(2 * max_lag),
-            coarse: Vec::with_capacity(2 * max_lag),
+            mono: Vec::new(),
+            coarse: Vec::new(),
         }
     }
 
@@ -77,6 +80,14 @@ impl TimeScale {
     ///
     /// None where `limit` or `input` is too short for any lag.
     pub fn find(&mut self, input: &[f32], limit: usize, enough: Option<f32>) -> Option<Match> {
+        (self.mono, self.coarse) = (scratch::take(), scratch::take());
+        let found = self.search(input, limit, enough);
+        scratch::give(std::mem::take(&mut self.mono));
+        scratch::give(std::mem::take(&mut self.coarse));
+        found
+    }
+
+    fn search(&mut self, input: &[f32], limit: usize, enough: Option<f32>) -> Option<Match> {
         let length = (input.len() / self.channels).min(self.needed());
         let limit = limit.min(self.max_lag).min(length / 2);
         if limit < self.min_lag {

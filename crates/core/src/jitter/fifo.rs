@@ -114,6 +114,8 @@ impl Fifo {
     ) -> Result<usize, E> {
         self.compact();
         let end = self.samples.len();
+        // As much as is ever held, and not up to twice that for every stream.
+        self.samples.reserve_exact(count * self.channels);
         self.samples.resize(end + count * self.channels, 0.0);
         let written = write(&mut self.samples[end..]);
         let kept = written.as_ref().map_or(0, |&written| written.min(count));

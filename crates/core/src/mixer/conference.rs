@@ -141,7 +141,7 @@ impl Conference {
     }
 
     /// Change what somebody hears. Where only settings of a running Opus encoder differ (bitrate, complexity, DTX, FEC,
-    /// expected loss, DRED) the sound goes on without a seam, and joins others of the new format as somebody does who
+    /// expected loss, DRED where there was some before) the sound goes on without a seam, and joins others of the new format as somebody does who
     /// has ceased to speak. The fewer formats there are in a room, the more listeners share an encoder: take bitrates
     /// from a short ladder.
     ///

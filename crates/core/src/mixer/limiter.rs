@@ -4,6 +4,8 @@
 //! moving average of the same length. Every value in that average is at most what the sample now leaving needs, so the
 //! product cannot exceed the ceiling, and the gain bends in a straight line instead of jumping.
 
+use crate::scratch;
+
 /// Gains closer to one than this become one, so that a release ends and the limiter is transparent again.
 const SNAP: f32 = 1e-3;
 
@@ -32,7 +34,6 @@ pub struct Limiter {
     /// Frames since the released gain was last under one.
     calm: usize,
     frame: u64,
-    scratch: Vec<f32>,
 }
 
 impl Limiter {
@@ -54,7 +55,6 @@ impl Limiter {
             gain: 1.0,
             calm: window,
             frame: 0,
-            scratch: Vec::new(),
         }
     }
 
@@ -85,30 +85,38 @@ impl Limiter {
     fn pass(&mut self, pcm: &mut [f32]) {
         let held = self.delay.len();
         self.frame += (pcm.len() / self.channels) as u64;
-        self.scratch.clear();
-        self.scratch.extend_from_slice(&self.delay);
-        self.scratch.extend_from_slice(pcm);
-        pcm.copy_from_slice(&self.scratch[..pcm.len()]);
-        self.delay.copy_from_slice(&self.scratch[pcm.len()..pcm.len() + held]);
+        if held <= pcm.len() {
+            pcm.rotate_right(held);
+            return pcm[..held].swap_with_slice(&mut self.delay);
+        }
+        let line = self.line(pcm);
+        pcm.copy_from_slice(&line[..pcm.len()]);
+        self.delay.copy_from_slice(&line[pcm.len()..pcm.len() + held]);
+        scratch::give(line);
+    }
+
+    /// What is delayed and what comes behind it.
+    fn line(&self, pcm: &[f32]) -> Vec<f32> {
+        let mut line = scratch::take();
+        line.extend_from_slice(&self.delay);
+        line.extend_from_slice(pcm);
+        line
     }
 
     fn limit(&mut self, pcm: &mut [f32]) {
-        self.scratch.clear();
-        self.scratch.extend_from_slice(&self.delay);
-        self.scratch.extend_from_slice(pcm);
-        let scratch = std::mem::take(&mut self.scratch);
+        let line = self.line(pcm);
         let ahead = self.delay.len();
         for (at, out) in pcm.chunks_mut(self.channels).enumerate() {
             let start = at * self.channels;
-            let arriving = &scratch[start + ahead..start + ahead + out.len()];
+            let arriving = &line[start + ahead..start + ahead + out.len()];
             let peak = arriving.iter().fold(0.0_f32, |peak, x| peak.max(x.abs()));
             let gain = self.next_gain(peak);
-            for (out, x) in out.iter_mut().zip(&scratch[start..]) {
+            for (out, x) in out.iter_mut().zip(&line[start..]) {
                 *out = (x * gain).clamp(-self.ceiling, self.ceiling);
             }
         }
-        self.delay.copy_from_slice(&scratch[pcm.len()..pcm.len() + ahead]);
-        self.scratch = scratch;
+        self.delay.copy_from_slice(&line[pcm.len()..pcm.len() + ahead]);
+        scratch::give(line);
     }
 
     fn next_gain(&mut self, peak: f32) -> f32 {

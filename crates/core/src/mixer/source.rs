@@ -304,7 +304,7 @@ impl Source {
             }
             Codec::Opus(decoder) => {
                 if decoder.is_none() {
-                    *decoder = Some(Box::new(Decoder::new(self.sample_rate, self.channels)?));
+                    *decoder = Some(Box::new(Decoder::light(self.sample_rate, self.channels)?));
                 }
                 let Some(decoder) = decoder else { return Ok(()) };
                 let len = match entry.kind {

@@ -35,7 +35,7 @@ impl Follower {
     /// `None` for formats whose packets do not depend on each other.
     pub(super) fn new(format: OutputFormat) -> Result<Option<Self>> {
         let OutputFormat::Opus(config) = format else { return Ok(None) };
-        let decoder = Box::new(Decoder::new(config.sample_rate, config.channels)?);
+        let decoder = Box::new(Decoder::light(config.sample_rate, config.channels)?);
         let pcm = vec![0.0; config.frame_samples() * usize::from(config.channels)];
         Ok(Some(Self { decoder, pcm, packets: 0, trial: None, tried: Vec::new() }))
     }

@@ -1,6 +1,7 @@
 //! The sums of a tick, and the limiters through which they leave.
 
 use super::{config::RoomConfig, limiter::Limiter};
+use crate::scratch;
 
 /// Limiter gains closer than this sound alike.
 const SAME_GAIN: f32 = 1e-3;
@@ -11,6 +12,7 @@ pub(super) struct Stage {
     len: usize,
     channels: usize,
     fade: usize,
+    /// Only held within a tick, as the next.
     parts: Vec<f32>,
     others: Vec<f32>,
     count: usize,
@@ -37,6 +39,7 @@ impl Stage {
     /// Begin a tick.
     pub(super) fn clear(&mut self) {
         self.count = 0;
+        (self.parts, self.others) = (scratch::take(), scratch::take());
     }
 
     /// Add a voice whose gain goes from one value to another; returns its place in the sum.
@@ -75,8 +78,10 @@ impl Stage {
         Lane { limiter: self.limiter.clone(), pcm: vec![0.0; self.len], quiet: 0 }
     }
 
-    /// Send the shared mix through its limiter. Those who part from it must have forked before.
+    /// Send the shared mix through its limiter, when all lanes have run. Those who part from it must have forked before.
     pub(super) fn run(&mut self) {
+        scratch::give(std::mem::take(&mut self.parts));
+        scratch::give(std::mem::take(&mut self.others));
         self.limiter.process(&mut self.shared);
     }
 

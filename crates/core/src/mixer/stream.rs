@@ -5,7 +5,11 @@ use crate::{
     Result,
     g711::Law,
     opus::{Encoder, EncoderConfig, MAX_PACKET_BYTES},
+    scratch,
 };
+
+/// Packets begin with room for as much: most of speech.
+const LEAST_BYTES: usize = 256;
 
 #[derive(Debug, Clone)]
 enum Coder {
@@ -21,6 +25,7 @@ pub(super) struct Stream {
     format: OutputFormat,
     converter: Converter,
     coder: Coder,
+    /// What is too short for a packet.
     pending: Vec<f32>,
     frame: usize,
     packet: Vec<u8>,
@@ -32,6 +37,7 @@ impl Stream {
     pub(super) fn new(format: OutputFormat, room: &RoomConfig, ticks: u64) -> Result<Self> {
         let (rate, channels) = format.shape();
         let coder = match format {
+            OutputFormat::Opus(config) if config.dred_ms == 0 => Coder::Opus(Box::new(Encoder::light(&config)?)),
             OutputFormat::Opus(config) => Coder::Opus(Box::new(Encoder::new(&config)?)),
             OutputFormat::Pcmu => Coder::Law(Law::Mu),
             OutputFormat::Pcma => Coder::Law(Law::A),
@@ -39,7 +45,7 @@ impl Stream {
         };
         let tick = (rate / 1000 * room.tick_ms) as usize * usize::from(channels);
         let in_packet = u64::from(format.ticks(room));
-        let mut pending = Vec::with_capacity(tick * in_packet as usize);
+        let mut pending = Vec::new();
         pending.resize(tick * (ticks % in_packet) as usize, 0.0);
         Ok(Self {
             format,
@@ -56,7 +62,8 @@ impl Stream {
         self.format
     }
 
-    /// Go on in another format, where the encoder can change to it in the middle.
+    /// Go on in another format, where the encoder can change to it in the middle: not to deep redundancy, if it began
+    /// without.
     pub(super) fn retuned(&self, format: OutputFormat) -> Option<Self> {
         let (OutputFormat::Opus(from), OutputFormat::Opus(to)) = (self.format, format) else { return None };
         let EncoderConfig { bitrate, complexity, dtx, fec, expected_loss, dred_ms, .. } = to;
@@ -77,17 +84,29 @@ impl Stream {
 
     /// Take a tick of the mix; whether an encoder was run.
     pub(super) fn push(&mut self, mix: &[f32]) -> Result<bool> {
+        if self.pending.is_empty() {
+            self.pending = scratch::take();
+        }
         self.converter.convert(mix, &mut self.pending);
         self.ready = self.pending.len() >= self.frame;
         if !self.ready {
             return Ok(false);
         }
-        let pcm = &self.pending[..self.frame];
+        let pending = std::mem::take(&mut self.pending);
+        let made = self.make(&pending[..self.frame]);
+        scratch::give(pending);
+        made.map(|()| true)
+    }
+
+    fn make(&mut self, pcm: &[f32]) -> Result<()> {
         match &mut self.coder {
             Coder::Opus(encoder) => {
-                self.packet.resize(MAX_PACKET_BYTES, 0);
-                let length = encoder.encode_float(pcm, &mut self.packet)?;
-                self.packet.truncate(length);
+                let mut room = [0; MAX_PACKET_BYTES];
+                let length = encoder.encode_float(pcm, &mut room)?;
+                self.packet.clear();
+                // Not for each packet that is a little longer than those before.
+                self.packet.reserve(length.max(LEAST_BYTES));
+                self.packet.extend_from_slice(&room[..length]);
             }
             Coder::Law(law) => {
                 self.packet.resize(self.frame, 0);
@@ -98,8 +117,7 @@ impl Stream {
                 self.packet.extend(pcm.iter().flat_map(|x| to_i16(*x).to_le_bytes()));
             }
         }
-        self.pending.clear();
-        Ok(true)
+        Ok(())
     }
 
     /// The packet that the last tick completed.

@@ -4,7 +4,7 @@ use std::ptr;
 
 use opusic_sys as sys;
 
-use super::ffi::{State, check, length};
+use super::ffi::{DEEP, LIGHT, Library, State, check, length};
 use super::packet::PacketInfo;
 use super::values;
 use crate::{Error, Result};
@@ -12,6 +12,7 @@ use crate::{Error, Result};
 /// An Opus decoder, which is told of every packet in order: decoded, or lost and concealed or recovered.
 #[derive(Clone)]
 pub struct Decoder {
+    library: &'static Library,
     pub(super) state: State,
     sample_rate: u32,
     channels: u8,
@@ -20,8 +21,10 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Become a copy of another decoder, which asks for no memory where both have as many channels.
+    /// Become a copy of another decoder, which asks for no memory where both are of one kind and have as many
+    /// channels.
     pub fn copy_from(&mut self, other: &Self) {
+        self.library = other.library;
         self.state.copy_from(&other.state);
         self.sample_rate = other.sample_rate;
         self.channels = other.channels;
@@ -32,21 +35,35 @@ impl Decoder {
     /// A decoder that gives samples at `sample_rate` Hz, one of [`SAMPLE_RATES`](super::SAMPLE_RATES), whatever the
     /// rate and channels of the packets.
     pub fn new(sample_rate: u32, channels: u8) -> Result<Self> {
+        Self::of(&DEEP, sample_rate, channels)
+    }
+
+    /// A decoder of a tenth of the size, and a third faster: the same samples as of one whose complexity is under 5, and no
+    /// other complexity than such; only that the frame after a loss is faded in, which the other leaves to its networks. It knows nothing of deep redundancy and of bandwidth extension.
+    pub fn light(sample_rate: u32, channels: u8) -> Result<Self> {
+        Self::of(&LIGHT, sample_rate, channels)
+    }
+
+    fn of(library: &'static Library, sample_rate: u32, channels: u8) -> Result<Self> {
         values::sample_rate(sample_rate.into())?;
         values::channels(channels.into())?;
         // SAFETY: opus_decoder_get_size only computes.
-        let state = State::new(unsafe { sys::opus_decoder_get_size(channels.into()) });
-        let mut decoder = Self { state, sample_rate, channels, complexity: 0, bandwidth_extension: false };
+        let state = State::new(unsafe { (library.decoder_size)(channels.into()) });
+        let mut decoder = Self { library, state, sample_rate, channels, complexity: 0, bandwidth_extension: false };
         decoder.initialise()?;
         Ok(decoder)
     }
 
     fn initialise(&mut self) -> Result<()> {
         // SAFETY: `state` has the bytes, aligned, that opus_decoder_get_size asked for so many channels.
-        let answer =
-            unsafe { sys::opus_decoder_init(self.state.get_mut(), self.sample_rate as c_int, self.channels.into()) };
+        let answer = unsafe {
+            (self.library.decoder_init)(self.state.get_mut(), self.sample_rate as c_int, self.channels.into())
+        };
         check(answer, "the decoder could not be made")?;
         self.set(sys::OPUS_SET_COMPLEXITY_REQUEST, self.complexity.into())?;
+        if !self.library.deep {
+            return Ok(());
+        }
         self.set(sys::OPUS_SET_OSCE_BWE_REQUEST, self.bandwidth_extension.into())
     }
 
@@ -129,18 +146,39 @@ impl Decoder {
     /// Sets the effort, 0 (at first) to 10: from 5 on, losses are concealed by a neural network; from 6 on, and more so
     /// from 7 on, speech coded at low rates is enhanced by another (which changes what good packets decode to).
     /// Only speech of 16 kHz (wide band, or the SILK part of hybrid) is concealed and enhanced so, and CELT concealed.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for what is no such number, and for more than 4 where the decoder is a light one.
     pub fn set_complexity(&mut self, complexity: u8) -> Result<()> {
         values::complexity(complexity.into())?;
+        if complexity > SHALLOW {
+            self.deep("a complexity of 5 or more")?;
+        }
         self.set(sys::OPUS_SET_COMPLEXITY_REQUEST, complexity.into())?;
         self.complexity = complexity;
         Ok(())
     }
 
     /// Whether wide-band speech is given a synthetic upper band; needs 48 000 Hz and a complexity of 4 or more.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the decoder is a light one.
     pub fn set_bandwidth_extension(&mut self, on: bool) -> Result<()> {
+        if !self.library.deep && !on {
+            return Ok(());
+        }
+        self.deep("bandwidth extension")?;
         self.set(sys::OPUS_SET_OSCE_BWE_REQUEST, on.into())?;
         self.bandwidth_extension = on;
         Ok(())
+    }
+
+    /// An error where the networks that `what` needs are not built in.
+    pub(super) fn deep(&self, what: &str) -> Result<()> {
+        if self.library.deep {
+            return Ok(());
+        }
+        Err(Error::unsupported(format!("{what} needs a decoder with networks; this is a light one")))
     }
 
     /// Whether wide-band speech is given a synthetic upper band.
@@ -206,7 +244,7 @@ impl Decoder {
         // SAFETY: the state was initialised by opus_decoder_init; `packet` is readable for its length (null with 0 is
         // a loss); libopus writes at most frame × channels samples, for which there is room in `out`.
         let answer = unsafe {
-            sys::opus_decode_float(
+            (self.library.decode_float)(
                 self.state.get_mut(),
                 data,
                 length(packet.len()),
@@ -223,7 +261,7 @@ impl Decoder {
         let data = if packet.is_empty() { ptr::null() } else { packet.as_ptr() };
         // SAFETY: as in `call_float`.
         let answer = unsafe {
-            sys::opus_decode(
+            (self.library.decode)(
                 self.state.get_mut(),
                 data,
                 length(packet.len()),
@@ -237,7 +275,7 @@ impl Decoder {
 
     fn set(&mut self, request: c_int, value: c_int) -> Result<()> {
         // SAFETY: the state was initialised, and each OPUS_SET_… request used here takes one opus_int32.
-        let answer = unsafe { sys::opus_decoder_ctl(self.state.get_mut(), request, value) };
+        let answer = unsafe { (self.library.decoder_ctl)(self.state.get_mut(), request, value) };
         check(answer, "libopus refused a setting").map(|_| ())
     }
 
@@ -245,10 +283,13 @@ impl Decoder {
         let mut value: i32 = 0;
         // SAFETY: the state was initialised; each OPUS_GET_… request used here only reads it and writes 32 bits to
         // the address given.
-        unsafe { sys::opus_decoder_ctl(self.state.get::<sys::OpusDecoder>().cast_mut(), request, &raw mut value) };
+        unsafe { (self.library.decoder_ctl)(self.state.get::<sys::OpusDecoder>().cast_mut(), request, &raw mut value) };
         value
     }
 }
+
+/// The highest complexity at which no network runs.
+const SHALLOW: u8 = 4;
 
 impl fmt::Debug for Decoder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

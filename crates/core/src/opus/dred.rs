@@ -83,7 +83,9 @@ impl fmt::Debug for Dred {
 impl Decoder {
     /// Fills `out`, a multiple of 2.5 ms, with what was lost from `before` samples (of one channel) ahead of the first
     /// one of the packet that `dred` was parsed from, at this decoder's rate. What that doesn't reach is concealed.
+    /// A light decoder can't: see [`Decoder::light`].
     pub fn recover_dred_float(&mut self, dred: &Dred, before: usize, out: &mut [f32]) -> Result<()> {
+        self.deep("deep redundancy")?;
         self.check_steps(out.len())?;
         let channels = usize::from(self.channels());
         let mut offset = before;
@@ -108,6 +110,7 @@ impl Decoder {
 
     /// As [`recover_dred_float`](Self::recover_dred_float), to 16 bits.
     pub fn recover_dred(&mut self, dred: &Dred, before: usize, out: &mut [i16]) -> Result<()> {
+        self.deep("deep redundancy")?;
         self.check_steps(out.len())?;
         let channels = usize::from(self.channels());
         let mut offset = before;

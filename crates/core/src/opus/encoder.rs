@@ -4,11 +4,12 @@ use std::fmt;
 use opusic_sys as sys;
 
 use super::config::{Application, EncoderConfig, FrameSize};
-use super::ffi::{State, check, length};
+use super::ffi::{DEEP, LIGHT, Library, State, check, length};
 use crate::{Error, Result};
 
 /// An Opus encoder. A clone goes on exactly as the original would: both give the same packets for the same frames.
 pub struct Encoder {
+    library: &'static Library,
     state: State,
     config: EncoderConfig,
 }
@@ -16,10 +17,22 @@ pub struct Encoder {
 impl Encoder {
     /// An encoder with nothing encoded yet.
     pub fn new(config: &EncoderConfig) -> Result<Self> {
-        config.check()?;
+        Self::of(&DEEP, config)
+    }
+
+    /// An encoder of less than a third of the size, which gives the same packets and knows nothing of deep redundancy.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] also where the configuration asks for that.
+    pub fn light(config: &EncoderConfig) -> Result<Self> {
+        Self::of(&LIGHT, config)
+    }
+
+    fn of(library: &'static Library, config: &EncoderConfig) -> Result<Self> {
+        checked(library, config)?;
         // SAFETY: opus_encoder_get_size only computes.
-        let state = State::new(unsafe { sys::opus_encoder_get_size(config.channels.into()) });
-        let mut encoder = Self { state, config: *config };
+        let state = State::new(unsafe { (library.encoder_size)(config.channels.into()) });
+        let mut encoder = Self { library, state, config: *config };
         encoder.initialise()?;
         Ok(encoder)
     }
@@ -27,7 +40,7 @@ impl Encoder {
     fn initialise(&mut self) -> Result<()> {
         // SAFETY: `state` has the bytes, aligned, that opus_encoder_get_size asked for so many channels.
         let answer = unsafe {
-            sys::opus_encoder_init(
+            (self.library.encoder_init)(
                 self.state.get_mut(),
                 self.config.sample_rate as c_int,
                 self.config.channels.into(),
@@ -47,6 +60,9 @@ impl Encoder {
         self.set(sys::OPUS_SET_PACKET_LOSS_PERC_REQUEST, config.expected_loss.into())?;
         self.set(sys::OPUS_SET_VBR_REQUEST, config.vbr.into())?;
         self.set(sys::OPUS_SET_VBR_CONSTRAINT_REQUEST, config.constrained_vbr.into())?;
+        if !self.library.deep {
+            return Ok(());
+        }
         // Counted in frames of 10 ms.
         self.set(sys::OPUS_SET_DRED_DURATION_REQUEST, (config.dred_ms / 10) as c_int)
     }
@@ -63,7 +79,7 @@ impl Encoder {
         // SAFETY: the state was initialised by opus_encoder_init; `pcm` holds frame × channels samples, as just
         // checked; libopus writes no more than the given length of `out`.
         let answer = unsafe {
-            sys::opus_encode_float(self.state.get_mut(), pcm.as_ptr(), frame, out.as_mut_ptr(), length(out.len()))
+            (self.library.encode_float)(self.state.get_mut(), pcm.as_ptr(), frame, out.as_mut_ptr(), length(out.len()))
         };
         check(answer, "the frame could not be encoded")
     }
@@ -73,8 +89,9 @@ impl Encoder {
         self.check_lengths(pcm.len(), out.len())?;
         let frame = length(self.frame_samples());
         // SAFETY: as in `encode_float`.
-        let answer =
-            unsafe { sys::opus_encode(self.state.get_mut(), pcm.as_ptr(), frame, out.as_mut_ptr(), length(out.len())) };
+        let answer = unsafe {
+            (self.library.encode)(self.state.get_mut(), pcm.as_ptr(), frame, out.as_mut_ptr(), length(out.len()))
+        };
         check(answer, "the frame could not be encoded")
     }
 
@@ -154,7 +171,7 @@ impl Encoder {
         self.change(EncoderConfig { dtx, ..self.config })
     }
 
-    /// Sets how far back DRED goes.
+    /// Sets how far back DRED goes, which an encoder made by [`light`](Self::light) can't.
     pub fn set_dred_ms(&mut self, dred_ms: u32) -> Result<()> {
         self.change(EncoderConfig { dred_ms, ..self.config })
     }
@@ -165,7 +182,7 @@ impl Encoder {
     }
 
     fn change(&mut self, config: EncoderConfig) -> Result<()> {
-        config.check()?;
+        checked(self.library, &config)?;
         self.config = config;
         self.apply()
     }
@@ -178,7 +195,7 @@ impl Encoder {
 
     fn set(&mut self, request: c_int, value: c_int) -> Result<()> {
         // SAFETY: the state was initialised, and each OPUS_SET_… request used here takes one opus_int32.
-        let answer = unsafe { sys::opus_encoder_ctl(self.state.get_mut(), request, value) };
+        let answer = unsafe { (self.library.encoder_ctl)(self.state.get_mut(), request, value) };
         check(answer, "libopus refused a setting").map(|_| ())
     }
 
@@ -186,7 +203,7 @@ impl Encoder {
         let mut value: i32 = 0;
         // SAFETY: the state was initialised; each OPUS_GET_… request used here only reads it and writes 32 bits to
         // the address given.
-        unsafe { sys::opus_encoder_ctl(self.state.get::<sys::OpusEncoder>().cast_mut(), request, &raw mut value) };
+        unsafe { (self.library.encoder_ctl)(self.state.get::<sys::OpusEncoder>().cast_mut(), request, &raw mut value) };
         value
     }
 }
@@ -196,11 +213,12 @@ const MIN_OUT_BYTES: usize = 4;
 
 impl Clone for Encoder {
     fn clone(&self) -> Self {
-        Self { state: self.state.clone(), config: self.config }
+        Self { library: self.library, state: self.state.clone(), config: self.config }
     }
 
-    /// Allocates nothing where both have the same number of channels.
+    /// Allocates nothing where both are of one kind and have the same number of channels.
     fn clone_from(&mut self, source: &Self) {
+        self.library = source.library;
         self.state.copy_from(&source.state);
         self.config = source.config;
     }
@@ -210,6 +228,14 @@ impl fmt::Debug for Encoder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Encoder").field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+fn checked(library: &Library, config: &EncoderConfig) -> Result<()> {
+    config.check()?;
+    if config.dred_ms > 0 && !library.deep {
+        return Err(Error::unsupported("dred_ms must be 0 for a light encoder, which has no deep redundancy"));
+    }
+    Ok(())
 }
 
 fn application_code(application: Application) -> c_int {

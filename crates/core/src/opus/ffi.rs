@@ -2,9 +2,57 @@
 
 use std::ffi::{CStr, c_int};
 
+use antiphon_opus_light as light;
 use opusic_sys as sys;
+use sys::{OpusDecoder, OpusEncoder};
 
 use crate::{Error, Result};
+
+/// The functions of one of the two builds of libopus that there are. A state is known to that which initialised it only.
+pub struct Library {
+    pub encoder_size: unsafe extern "C" fn(c_int) -> c_int,
+    pub encoder_init: unsafe extern "C" fn(*mut OpusEncoder, i32, c_int, c_int) -> c_int,
+    pub encoder_ctl: unsafe extern "C" fn(*mut OpusEncoder, c_int, ...) -> c_int,
+    pub encode: unsafe extern "C" fn(*mut OpusEncoder, *const i16, c_int, *mut u8, i32) -> i32,
+    pub encode_float: unsafe extern "C" fn(*mut OpusEncoder, *const f32, c_int, *mut u8, i32) -> i32,
+    pub decoder_size: unsafe extern "C" fn(c_int) -> c_int,
+    pub decoder_init: unsafe extern "C" fn(*mut OpusDecoder, i32, c_int) -> c_int,
+    pub decoder_ctl: unsafe extern "C" fn(*mut OpusDecoder, c_int, ...) -> c_int,
+    pub decode: unsafe extern "C" fn(*mut OpusDecoder, *const u8, i32, *mut i16, c_int, c_int) -> c_int,
+    pub decode_float: unsafe extern "C" fn(*mut OpusDecoder, *const u8, i32, *mut f32, c_int, c_int) -> c_int,
+    /// Whether its networks are built in: deep concealment, deep redundancy, enhancement of speech.
+    pub deep: bool,
+}
+
+/// libopus with all it has.
+pub static DEEP: Library = Library {
+    encoder_size: sys::opus_encoder_get_size,
+    encoder_init: sys::opus_encoder_init,
+    encoder_ctl: sys::opus_encoder_ctl,
+    encode: sys::opus_encode,
+    encode_float: sys::opus_encode_float,
+    decoder_size: sys::opus_decoder_get_size,
+    decoder_init: sys::opus_decoder_init,
+    decoder_ctl: sys::opus_decoder_ctl,
+    decode: sys::opus_decode,
+    decode_float: sys::opus_decode_float,
+    deep: true,
+};
+
+/// libopus without its networks, whose states are small.
+pub static LIGHT: Library = Library {
+    encoder_size: light::opus_encoder_get_size,
+    encoder_init: light::opus_encoder_init,
+    encoder_ctl: light::opus_encoder_ctl,
+    encode: light::opus_encode,
+    encode_float: light::opus_encode_float,
+    decoder_size: light::opus_decoder_get_size,
+    decoder_init: light::opus_decoder_init,
+    decoder_ctl: light::opus_decoder_ctl,
+    decode: light::opus_decode,
+    decode_float: light::opus_decode_float,
+    deep: false,
+};
 
 /// Memory that libopus initialises and uses as one of its states.
 ///

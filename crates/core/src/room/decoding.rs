@@ -52,7 +52,7 @@ pub(super) fn shape(format: InputFormat, room: &RoomConfig) -> Shape {
 
 pub(super) fn decoder(format: InputFormat, room: &RoomConfig) -> Result<Box<dyn FrameDecoder + Send>> {
     Ok(match format {
-        InputFormat::Opus => Box::new(OpusDecoder::new(Decoder::new(room.sample_rate, room.channels)?)),
+        InputFormat::Opus => Box::new(OpusDecoder::new(Decoder::light(room.sample_rate, room.channels)?)),
         InputFormat::Pcmu => Box::new(G711Decoder::new(Law::Mu)),
         InputFormat::Pcma => Box::new(G711Decoder::new(Law::A)),
         InputFormat::Pcm16 { sample_rate, channels } => {

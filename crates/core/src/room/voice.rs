@@ -11,6 +11,7 @@ use crate::{
     jitter::Packet,
     mixer::{Hint, InputFormat, level, rate::Converter},
     opus::packet_samples,
+    scratch,
 };
 
 /// Who has sent nothing for so long, with nothing left to play, is silent.
@@ -36,7 +37,6 @@ pub(super) struct Voice {
     numbers: Numbers,
     cutter: Option<Cutter>,
     levels: Levels,
-    native: Vec<f32>,
     pcm: Vec<f32>,
     /// What was done in this tick.
     done: Option<Deed>,
@@ -65,7 +65,6 @@ impl Voice {
             numbers: Numbers::new(shape.clock_rate),
             cutter,
             levels: Levels::default(),
-            native: Vec::new(),
             pcm: Vec::new(),
             done: None,
             measured: None,
@@ -171,15 +170,19 @@ impl Voice {
             self.measured = buffer.skip(now, deed == Deed::Look).map(level::of_power);
             return Ok(());
         }
-        self.native.resize(buffer.frame_len(), 0.0);
-        buffer.pull(now, &mut self.native)?;
-        match &mut self.converter {
-            Some(converter) => {
-                self.pcm.clear();
-                converter.convert(&self.native, &mut self.pcm);
-            }
-            None => std::mem::swap(&mut self.pcm, &mut self.native),
-        }
+        let Some(converter) = &mut self.converter else {
+            self.pcm.resize(buffer.frame_len(), 0.0);
+            buffer.pull(now, &mut self.pcm)?;
+            self.measured = Some(level::dbov(&self.pcm));
+            return Ok(());
+        };
+        let mut native = scratch::take();
+        native.resize(buffer.frame_len(), 0.0);
+        let pulled = buffer.pull(now, &mut native);
+        self.pcm.clear();
+        converter.convert(&native, &mut self.pcm);
+        scratch::give(native);
+        pulled?;
         self.measured = Some(level::dbov(&self.pcm));
         Ok(())
     }
