@@ -14,9 +14,9 @@ EVERY = 0.25
 """Seconds from beep to beep."""
 LENGTH = 0.03
 LOWEST = 500.0
-STEP = 60.0
+STEP = 100.0
 """Hertz by which a beep is higher than the one before."""
-MOST = 60
+MOST = 40
 """Beeps whose pitches an encoder for speech carries."""
 
 Sound = npt.NDArray[np.float32]
