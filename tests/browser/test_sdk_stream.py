@@ -209,7 +209,7 @@ async def test_a_room_hears_the_stream_and_the_stream_hears_the_room(
         await page.evaluate("async () => { await capture.stop(); stream.leave(); player.close(); }")
 
 
-async def test_the_bitrate_follows_the_network_down_and_up(browser: Browser, tones: ServerProcess) -> None:
+async def test_an_encoder_follows_a_network_that_has_become_slow(browser: Browser, tones: ServerProcess) -> None:
     async with Proxy(tones.port) as link, sdk_page(browser, link.url) as page:
         await page.evaluate(
             """async () => {
@@ -225,22 +225,18 @@ async def test_the_bitrate_follows_the_network_down_and_up(browser: Browser, ton
               capture.on("frame", ({ data, index }) => sizes.push(data.length));
               await capture.start();
               window.stream = send(capture, "all");
-              window.adaptive = new AdaptiveBitrateController({
-                connection: stream, encoders: [capture], bitrates: { maximum: 160000 },
-              });
+              window.adaptive = new AdaptiveBitrateController({ connection: stream, encoders: [capture] });
               window.looks = [];
               adaptive.on("look", (look) => looks.push(look));
-              adaptive.start();
               window.mean = (count) => sizes.slice(-count).reduce((sum, size) => sum + size, 0) / count;
             }"""
         )
-        await page.wait_for_function("() => adaptive.bitrate === 160000 && mean(50) > 300", timeout=DEADLINE_MS)
+        await page.wait_for_function("() => sizes.length > 50 && mean(50) > 250", timeout=DEADLINE_MS)
+        await page.evaluate("() => adaptive.start()")
+        await page.wait_for_function("() => looks.length > 0", timeout=DEADLINE_MS)
         link.stall()
-        await page.wait_for_function("() => looks.length > 2 && stream.conditions().buffered > 0")
-        link.flow()
-        # the ping that waited tells
+        # a ping that does not come back tells of it
         await page.wait_for_function("() => adaptive.bitrate === 32000 && mean(25) < 110", timeout=DEADLINE_MS)
-        await page.wait_for_function("() => adaptive.bitrate > 32000", timeout=DEADLINE_MS)
-        assert await page.evaluate("() => sizes.length - capture.dropped") > 0
-        assert await page.evaluate("() => looks.some(({ condition }) => condition === 'poor')")
+        assert await page.evaluate("() => looks.at(-1).condition") == "poor"
+        link.flow()
         await page.evaluate("async () => { adaptive.stop(); await capture.stop(); stream.leave(); }")

@@ -569,3 +569,22 @@ test("the way to the server is known by pings, acknowledgements and what both si
   const quiet = rig.stream.conditions();
   assert.deepEqual([quiet.loss, quiet.sent], [0, 0]);
 });
+
+test("a ping that is still away tells of a slow way before it is back, and counts once it was", async (context) => {
+  const rig = await Rig.open(context);
+  const { line } = await rig.live();
+  assert.equal(rig.stream.conditions().roundTrip, null);
+  rig.stream.ping();
+  const { t } = await line.control("ping");
+  rig.time.move(1500);
+  assert.equal(rig.stream.conditions().roundTrip, 1500);
+  rig.stream.ping();
+  const { t: later } = await line.control("ping");
+  rig.time.move(20);
+  line.say({ type: "pong", t });
+  line.say({ type: "pong", t: later });
+  await rig.told("round-trip");
+  await rig.told("round-trip");
+  assert.equal(rig.stream.conditions().roundTrip, 1520);
+  assert.equal(rig.stream.conditions().roundTrip, 20);
+});

@@ -96,7 +96,7 @@ export class AdaptiveBitrateController extends Emitter {
 
   /** Look and decide now. It is called once a second between `start` and `stop`. */
   async look() {
-    const measured = await measure(this.#connection);
+    const measured = await measure(this.#connection, this);
     if (measured.roundTrip === null) return;
     const { roundTrip, loss, sent } = measured;
     const decision = this.#machine.update(this.#timers.now() / 1000, { roundTrip: roundTrip / 1000, loss, sent });
@@ -134,11 +134,12 @@ export class AdaptiveBitrateController extends Emitter {
 
 /**
  * @param {AudioStreamManager | WebRTCManager} connection
+ * @param {object} looker
  * @returns {Promise<Measured>}
  */
-async function measure(connection) {
+async function measure(connection, looker) {
   if ("conditions" in connection) {
-    const { roundTrip, loss, sent, jitter } = connection.conditions();
+    const { roundTrip, loss, sent, jitter } = connection.conditions(looker);
     connection.sendStats({ roundTrip, jitter, loss, sent: Math.round(sent) });
     connection.ping();
     return { roundTrip, loss, sent };

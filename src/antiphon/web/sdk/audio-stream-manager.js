@@ -222,12 +222,20 @@ export class AudioStreamManager extends Emitter {
 
   /** Measure the round trip; `round-trip` tells, and `conditions`. */
   ping() {
-    if (this.#joined) this.#say({ type: "ping", t: Math.round(this.#timers.now()) });
+    if (!this.#joined) return;
+    const t = Math.round(this.#timers.now());
+    this.#meter.ping(t);
+    this.#say({ type: "ping", t });
   }
 
-  /** What the way to the server was like since the last call. @returns {import("./stream-events.js").StreamConditions} */
-  conditions() {
-    return this.#meter.look(this.#timers.now(), this.#socket?.bufferedAmount ?? 0);
+  /**
+   * What the way to the server was like since the same looker's last call.
+   *
+   * @param {object} [looker] Who asks; whoever does not say is one with all others who do not.
+   * @returns {import("./stream-events.js").StreamConditions}
+   */
+  conditions(looker = this) {
+    return this.#meter.look(looker, this.#timers.now(), this.#socket?.bufferedAmount ?? 0);
   }
 
   /** Send what is left, wait for the last final, and end. A second call ends without waiting. */
@@ -315,6 +323,7 @@ export class AudioStreamManager extends Emitter {
     this.#joined = false;
     this.#leaveSent = false;
     this.#paused = false;
+    this.#meter.disconnected();
     this.#deadlines.cancel("join", "ping", "pause", "pump", "over");
     socket?.close();
   }
@@ -462,9 +471,7 @@ export class AudioStreamManager extends Emitter {
   /** @param {unknown} t */
   #onPong(t) {
     if (typeof t !== "number") return;
-    const milliseconds = Math.max(0, this.#timers.now() - t);
-    this.#meter.roundTrip = milliseconds;
-    this.emit("round-trip", { milliseconds });
+    this.emit("round-trip", { milliseconds: this.#meter.pong(t, this.#timers.now()) });
   }
 
   /** @param {Record<string, unknown>} message */

@@ -66,13 +66,13 @@ export class StreamAnalytics {
   /**
    * Look at a connection. What it counts is compared with the last look, so that one instance looks at one connection.
    *
-   * @param {{getStats: () => Promise<Iterable<[string, any]>>} | {conditions: () => import("./stream-events.js").StreamConditions}} connection
+   * @param {{getStats: () => Promise<Iterable<[string, any]>>} | {conditions: (looker: object) => import("./stream-events.js").StreamConditions}} connection
    *   An `RTCPeerConnection`, or an `AudioStreamManager`.
    * @param {{audioLevel?: number}} [more] Of the capture, 0 to 1, where the connection does not know it.
    * @returns {Promise<StreamMetrics>}
    */
   async collectMetrics(connection, { audioLevel } = {}) {
-    const seen = "conditions" in connection ? ofStream(connection.conditions()) : await this.#ofPeer(connection);
+    const seen = "conditions" in connection ? ofStream(connection.conditions(this)) : await this.#ofPeer(connection);
     this.metrics = {
       ...seen,
       bufferLevel: this.#player?.stats.level ?? seen.bufferLevel,

@@ -26,7 +26,8 @@
 
 /**
  * @typedef {object} StreamConditions What the way to the server was like since the last look.
- * @property {number | null} roundTrip Milliseconds, of the last ping; null before the first one came back.
+ * @property {number | null} roundTrip Milliseconds: the longest since the last look, that of a ping which is still away among
+ *   them; null before anything is known.
  * @property {number} loss Share of the frames that never came, either way, 0 to 1.
  * @property {number} jitter Milliseconds, as the server measured it of what is sent; 0 where it did not.
  * @property {number} sent Bits a second.
