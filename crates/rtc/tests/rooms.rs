@@ -236,6 +236,32 @@ fn somebody_without_webrtc_speaks_and_hears() {
 }
 
 #[test]
+fn somebody_without_webrtc_chooses_the_bitrate_of_what_they_hear() {
+    for mode in [RoomMode::Relay, RoomMode::Mix] {
+        let mut server = server();
+        let room = server.room(mode);
+        let mut ann = Client::new(0);
+        server.join(room, &mut ann);
+        let config = EncoderConfig { bitrate: 64_000, dtx: false, vbr: false, ..EncoderConfig::default() };
+        let player = server.engine.join_local(room, None, Some(LocalOutput::Opus(config))).unwrap();
+        let said = tone(900.0, 25);
+        for bitrate in [64_000, 16_000] {
+            server.engine.set_bitrate(player, bitrate + 1).unwrap();
+            let mut turn = 0;
+            server.until(&mut [&mut ann], "packets of that size", |events, clients| {
+                clients[0].speak(&said[turn % said.len()], 20);
+                turn += 1;
+                let last = events.iter().rev().find_map(|event| match event {
+                    Event::Audio { id, payload } if *id == player => Some(payload.len()),
+                    _ => None,
+                });
+                last == Some(bitrate as usize / 400)
+            });
+        }
+    }
+}
+
+#[test]
 fn threads_share_one_port() {
     let mut server = Server::new(&EngineConfig { threads: 3, ..EngineConfig::default() });
     let rooms: Vec<_> = (0..3).map(|_| server.room(RoomMode::Relay)).collect();

@@ -306,7 +306,7 @@ impl Conference {
     fn encode(&mut self) -> Result<()> {
         let ticks = self.counters.ticks;
         for person in &mut self.people {
-            let (Some(format), Some(lane)) = (person.output, &person.seat.lane) else { continue };
+            let (Some(format), Some(lane)) = (person.output, &mut person.seat.lane) else { continue };
             if person.own.is_none() {
                 // There was no shared stream to part from: this listener has not heard anything yet.
                 let stream = Stream::new(format, &self.config, ticks)?;
@@ -315,6 +315,7 @@ impl Conference {
             if let Some(own) = &mut person.own {
                 self.counters.encoded += u64::from(own.stream.push(lane.pcm())?);
             }
+            lane.rest();
         }
         self.stage.run();
         for group in &mut self.groups {

@@ -75,7 +75,7 @@ impl Stage {
 
     /// A lane for somebody who has heard the shared mix up to the tick before.
     pub(super) fn fork(&self) -> Lane {
-        Lane { limiter: self.limiter.clone(), pcm: vec![0.0; self.len], quiet: 0 }
+        Lane { limiter: self.limiter.clone(), pcm: Vec::new(), quiet: 0 }
     }
 
     /// Send the shared mix through its limiter, when all lanes have run. Those who part from it must have forked before.
@@ -93,7 +93,11 @@ impl Stage {
             None => &self.shared,
         };
         lane.quiet = if place.is_some() { 0 } else { lane.quiet.saturating_add(1) };
-        lane.pcm.copy_from_slice(mix);
+        if lane.pcm.capacity() == 0 {
+            lane.pcm = scratch::take();
+        }
+        lane.pcm.clear();
+        lane.pcm.extend_from_slice(mix);
         lane.limiter.process(&mut lane.pcm);
     }
 
@@ -124,8 +128,14 @@ pub(super) struct Lane {
 }
 
 impl Lane {
+    /// This tick's sound; nothing once it was given back.
     pub(super) fn pcm(&self) -> &[f32] {
         &self.pcm
+    }
+
+    /// Give the samples' memory back until the next tick, where nobody reads them any more.
+    pub(super) fn rest(&mut self) {
+        scratch::give(std::mem::take(&mut self.pcm));
     }
 }
 

@@ -198,9 +198,16 @@ impl Room {
     }
 
     pub(crate) fn set_bitrate(&mut self, id: MemberId, bitrate: u32) {
-        let Some(seat) = self.seats.get_mut(&id) else { return };
-        seat.bitrate = ladder(bitrate);
-        self.retune(id);
+        let bitrate = ladder(bitrate);
+        if let Some(seat) = self.seats.get_mut(&id) {
+            seat.bitrate = bitrate;
+            self.retune(id);
+        } else if let (Some(local), Some(mix)) = (self.locals.get_mut(&id), &mut self.mix)
+            && let Some(OutputFormat::Opus(config)) = &mut local.output
+        {
+            config.bitrate = bitrate;
+            let _ = mix.set_output(id, local.output);
+        }
     }
 
     /// Takes what a peer tells of the packets it lost, 0 to 1: error correction is sent to those who need it.
