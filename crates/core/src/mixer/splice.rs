@@ -11,11 +11,11 @@ use crate::{Result, mixer::format::OutputFormat, opus::Decoder};
 const WARM_UP: u32 = 8;
 
 /// After so many packets the change is made as it is. Rare: the states of two encoders drift together.
-const LONGEST: u32 = 100;
+const LONGEST: u32 = 250;
 
 /// Most that the difference may have of the signal's power, in the worst 2.5 ms against the loudest 2.5 ms, in decades:
-/// −30 dB, far under the noise of a speech codec, is asked for at first, and less the longer it takes.
-const AUDIBLE: (f32, f32) = (-3.0, -1.6);
+/// −30 dB, far under the noise of a speech codec, is asked for at first, and −25 dB in the end.
+const AUDIBLE: (f32, f32) = (-3.0, -2.5);
 
 /// Under this power, −70 dBFS, a difference is never audible.
 const INAUDIBLE: f32 = 1e-7;
