@@ -68,6 +68,15 @@ class Job:
         seconds = time.monotonic() - began
         self.outcomes.append(Outcome(name, "FAILED" if code else "passed", detail, seconds))
 
+    def again(self, name: str, command: Sequence[str | Path]) -> None:
+        """Run what failed in the last part once more, by itself: that decides, and the summary says so."""
+        first = self.outcomes.pop()
+        self.run(name, command)
+        second = self.outcomes.pop()
+        passed = "had failed beside others and passed alone: see above which" if second.state == "passed" else ""
+        detail = passed or f"{first.detail}; alone {second.detail}"
+        self.outcomes.append(Outcome(first.name, second.state, detail, first.seconds + second.seconds))
+
     def skip(self, name: str, reason: str) -> None:
         """Note that a part was not run, why, and what to install for it."""
         self.outcomes.append(Outcome(name, "SKIPPED", reason))
