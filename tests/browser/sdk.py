@@ -89,8 +89,8 @@ def server_of_tones(*flags: str) -> ServerProcess:
 
 
 def hearing_tones() -> Iterator[ServerProcess]:
-    """For a fixture."""
-    with server_of_tones() as server:
+    """For a fixture; it also answers to a name that browsers take for insecure."""
+    with server_of_tones("--allowed-hosts", "sdk.test") as server:
         yield server
 
 

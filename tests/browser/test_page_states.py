@@ -205,7 +205,7 @@ async def test_everything_can_be_done_with_the_keyboard_alone_and_the_focus_show
         await keys.press("Tab")
         stops.append(await focused(page))
         assert len(stops) < 20, stops
-    before = ["Skip to the captions", "Captions", "Rooms"]
+    before = ["Skip to the captions", "Captions", "Rooms", "Listen"]
     assert [stop["id"] for stop in stops] == [*before, "microphone", "device", "language", "toggle"]
     assert {stop["visible"] for stop in stops} == {"true"}
 

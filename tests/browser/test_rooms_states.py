@@ -152,7 +152,7 @@ async def test_everything_can_be_done_with_the_keyboard_alone(browser: Browser, 
             )
         )
         assert len(stops) < 20, stops
-    before = ["Skip to who is there", "Captions", "Rooms", "user", "room", "relay"]
+    before = ["Skip to who is there", "Captions", "Rooms", "Listen", "user", "room", "relay"]
     assert stops == [*before, "captions-on", "language", "device", "toggle", "check"]
 
     await keys.press("Enter")

@@ -290,12 +290,12 @@ async def test_a_file_over_the_maximum_is_refused(server: ServerProcess, chunked
 
 async def test_an_upload_that_is_cut_in_the_middle_leaves_nothing(server: ServerProcess, folder: Path) -> None:
     for head in (
-        b"POST /v1/transcribe HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n",
-        b"POST /v1/transcriptions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n",
-        b"POST /v1/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
+        b"POST /v1/transcribe HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n\r\n",
+        b"POST /v1/transcriptions HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\nfffff\r\n",
+        b"POST /v1/transcriptions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n"
         b"Content-Type: multipart/form-data; boundary=xyz\r\n\r\n"
         b'--xyz\r\nContent-Disposition: form-data; name="file"\r\n\r\n',
-        b"POST /v1/transcriptions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+        b"POST /v1/transcriptions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n"
         b"Content-Type: application/json\r\n\r\n{",
     ):
         async with bystander(server.url):
