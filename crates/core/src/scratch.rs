@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 /// Vectors that a thread keeps.
-const MOST: usize = 8;
+const MOST: usize = 32;
 /// Longer ones go back to the allocator.
 const LONGEST: usize = 1 << 16;
 
