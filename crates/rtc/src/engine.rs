@@ -353,7 +353,7 @@ fn outward(any: IpAddr) -> IpAddr {
 
 /// What peers are made with: one certificate for all, and where they are to send.
 pub(crate) fn peer_config(announced: &[SocketAddr], tcp: bool) -> Result<PeerConfig, Error> {
-    let crypto = Arc::new(str0m::crypto::from_feature_flags());
+    let crypto = Arc::new(crate::seal::provider());
     let certificate = crypto
         .dtls_provider
         .generate_certificate()

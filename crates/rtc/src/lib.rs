@@ -10,6 +10,7 @@ mod event;
 mod net;
 mod peer;
 mod room;
+mod seal;
 mod shard;
 mod stats;
 

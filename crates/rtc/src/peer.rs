@@ -17,7 +17,13 @@ use str0m::{
     rtp::{Extension, ExtensionMap, ExtensionValues, RtpPacket, RtpWrite},
 };
 
-use crate::{MemberId, event::Refusal, room::Forward, stats::MemberStats};
+use crate::{
+    MemberId,
+    event::Refusal,
+    room::{Forward, Place},
+    seal::{self, Head},
+    stats::MemberStats,
+};
 
 /// The channel that carries JSON both ways.
 const METADATA: &str = "metadata";
@@ -34,6 +40,9 @@ const LONGEST_MESSAGE: usize = 16 << 10;
 const MOST_CREDENTIALS: usize = 4;
 /// Bytes that may wait for a peer that doesn't take its messages.
 const LONGEST_CHANNEL: usize = 64 << 10;
+/// The extension of RFC 6464, and the highest number that a one-byte extension has (RFC 8285, section 4.2).
+const AUDIO_LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+const MOST_NUMBERS: u8 = 14;
 /// Turns of the session in a row; more would be a fault in it.
 const MOST_TURNS: usize = 256;
 /// From that on a peer is told as gone, until something comes.
@@ -77,6 +86,22 @@ impl Turn {
 pub(crate) struct Slot {
     pub(crate) mid: Mid,
     pub(crate) forward: Forward,
+    /// Number of the extension of RFC 6464.
+    level: Option<u8>,
+    /// Highest number given to a packet.
+    newest: u64,
+    /// Seals the next packets without a turn of the session.
+    apart: Option<seal::Stream>,
+}
+
+/// How a packet goes out.
+pub(crate) enum Sent {
+    /// By itself: all there is to do.
+    Apart(Datagram),
+    /// By a turn of the session.
+    Turn,
+    /// Not at all: it is of before its turn, or nothing was negotiated.
+    Not,
 }
 
 /// How peers are made.
@@ -96,7 +121,10 @@ pub(crate) struct Peer {
     /// Streams to the peer, in the order of its m-lines.
     pub(crate) slots: Vec<Slot>,
     channel: Option<ChannelId>,
-    lines: Vec<Mid>,
+    /// Audio lines with the number of RFC 6464's extension on each.
+    lines: Vec<(Mid, Option<u8>)>,
+    /// What was sent without the session.
+    apart: Vec<seal::Apart>,
     opus: Option<(Pt, Option<Pt>)>,
     /// When the session wants its next turn.
     pub(crate) wake: Option<Instant>,
@@ -145,6 +173,7 @@ impl Peer {
             slots: Vec::new(),
             channel: None,
             lines: Vec::new(),
+            apart: Vec::new(),
             opus: None,
             wake: None,
             scheduled: None,
@@ -204,16 +233,23 @@ impl Peer {
                 .media(*mid)
                 .is_some_and(|media| !media.disabled() && opus.is_some_and(|(pt, _)| media.remote_pts().contains(&pt)))
         };
-        let lines: Vec<Mid> = self.lines.iter().copied().filter(|mid| spoken(mid)).collect();
+        let lines: Vec<_> = self.lines.iter().copied().filter(|(mid, _)| spoken(mid)).collect();
         self.opus = opus.filter(|_| !lines.is_empty());
         let sending = |mid: &Mid| self.rtc.media(*mid).is_some_and(|media| media.direction().is_sending());
-        let sending: Vec<Mid> = lines.into_iter().filter(sending).take(MOST_STREAMS).collect();
-        self.slots.retain(|slot| sending.contains(&slot.mid));
-        for mid in sending {
-            if !self.slots.iter().any(|slot| slot.mid == mid) {
-                self.slots.push(Slot { mid, forward: Forward::default() });
+        let sending: Vec<_> = lines.into_iter().filter(|(mid, _)| sending(mid)).take(MOST_STREAMS).collect();
+        self.slots.retain(|slot| sending.iter().any(|(mid, _)| *mid == slot.mid));
+        for (mid, level) in sending {
+            match self.slots.iter_mut().find(|slot| slot.mid == mid) {
+                Some(slot) => slot.level = level,
+                None => self.slots.push(Slot { mid, forward: Forward::default(), level, newest: 0, apart: None }),
             }
         }
+        self.reconsider();
+    }
+
+    /// Keys or addresses may have changed: the session sends the next packet of each stream, and shows which.
+    pub(crate) fn reconsider(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.apart = None);
     }
 
     /// Whether a packet may come in now.
@@ -239,6 +275,12 @@ impl Peer {
 
     /// Lets the session do everything that is due.
     pub(crate) fn drive(&mut self, now: Instant, turn: &mut Turn) {
+        let mut apart = std::mem::take(&mut self.apart);
+        seal::counting(&mut apart, || self.turns(now, turn));
+        self.apart = apart;
+    }
+
+    fn turns(&mut self, now: Instant, turn: &mut Turn) {
         for _ in 0..MOST_TURNS {
             match self.rtc.poll_output() {
                 Ok(Output::Timeout(at)) if at <= now => {
@@ -327,18 +369,53 @@ impl Peer {
         self.opus.is_some_and(|(_, red)| red.is_some())
     }
 
-    /// Puts a packet on one of the peer's streams; [`Self::drive`] sends it.
-    pub(crate) fn write(&mut self, slot: usize, packet: Written<'_>, now: Instant, micros: i64) {
-        let Some((opus, red)) = self.opus else { return };
+    /// Sends a packet on one of the peer's streams; what a turn of the session brought is in `turn`.
+    pub(crate) fn send(
+        &mut self,
+        slot: usize,
+        packet: Written<'_>,
+        now: Instant,
+        micros: i64,
+        turn: &mut Turn,
+    ) -> Sent {
+        let Some((opus, red)) = self.opus else { return Sent::Not };
         let payload_type = if packet.redundant { red.unwrap_or(opus) } else { opus };
-        let Some(slot) = self.slots.get_mut(slot) else { return };
+        let Some(at) = self.slots.get_mut(slot) else { return Sent::Not };
         let place = match packet.source {
             Source::Forwarded { id, ssrc, sequence, timestamp } => {
-                slot.forward.place(id, ssrc, sequence, timestamp, micros)
+                at.forward.place(id, ssrc, sequence, timestamp, micros)
             }
-            Source::Made { ticks } => Some(slot.forward.next(ticks, micros)),
+            Source::Made { ticks } => Some(at.forward.next(ticks, micros)),
         };
-        let Some(place) = place else { return };
+        let Some(place) = place else { return Sent::Not };
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += packet.payload.len() as u64;
+        let level = packet.level.map(|level| level.min(127) | u8::from(packet.voice) << 7);
+        let head = Head { payload_type: *payload_type, place, level: at.level.zip(level) };
+        if let Some(stream) = &mut at.apart
+            && let Some((to, sealed)) = stream.seal(&head, packet.payload)
+        {
+            at.newest = place.sequence;
+            self.stats.sealed_apart += 1;
+            seal::count(&mut self.apart, stream.ssrc(), packet.payload.len());
+            return Sent::Apart(Datagram { protocol: Protocol::Udp, to, contents: sealed.into() });
+        }
+        at.apart = None;
+        seal::forget();
+        self.write(slot, payload_type, place, packet, now);
+        self.drive(now, turn);
+        if let Some(at) = self.slots.get_mut(slot) {
+            at.newest = at.newest.max(place.sequence);
+            at.apart = seal::learn(&head, packet.payload, at.newest, |header| {
+                let mut sent = turn.datagrams.iter().filter(|datagram| datagram.protocol == Protocol::Udp);
+                sent.find(|datagram| datagram.contents.starts_with(header)).map(|found| (found.to, &found.contents[..]))
+            });
+        }
+        Sent::Turn
+    }
+
+    fn write(&mut self, slot: usize, payload_type: Pt, place: Place, packet: Written<'_>, now: Instant) {
+        let Some(slot) = self.slots.get(slot) else { return };
         let mut direct = self.rtc.direct_api();
         let Some(stream) = direct.stream_tx_by_mid(slot.mid, None) else { return };
         let levels = ExtensionValues {
@@ -351,8 +428,6 @@ impl Peer {
                 .marker(place.first)
                 .ext_vals(levels),
         );
-        self.stats.packets_sent += 1;
-        self.stats.bytes_sent += packet.payload.len() as u64;
     }
 
     /// Sends a message by the `metadata` channel; one that has no place is dropped and counted.
@@ -388,18 +463,18 @@ pub(crate) enum Source {
     Made { ticks: u32 },
 }
 
-/// The identifications of an answer's audio lines (RFC 9143), in their order.
-fn audio_lines(answer: &str) -> Vec<Mid> {
-    let mut audio = false;
-    let mut lines = Vec::new();
-    for line in answer.lines() {
-        if let Some(media) = line.strip_prefix("m=") {
-            audio = media.starts_with("audio ");
-        } else if let (true, Some(mid)) = (audio, line.strip_prefix("a=mid:")) {
-            lines.push(Mid::from(mid));
-        }
-    }
-    lines
+/// The identifications of an answer's audio lines (RFC 9143), in their order, with the number that RFC 6464's extension
+/// has on each.
+fn audio_lines(answer: &str) -> Vec<(Mid, Option<u8>)> {
+    let sections = answer.split("\nm=").skip(1).filter(|section| section.starts_with("audio "));
+    let line = |section: &str| {
+        let mid = section.lines().find_map(|line| line.strip_prefix("a=mid:")).map(Mid::from)?;
+        let mapped = section.lines().filter_map(|line| line.strip_prefix("a=extmap:"));
+        let number = mapped.filter_map(|map| map.split_once(' ')).find(|(_, name)| name.starts_with(AUDIO_LEVEL));
+        let number = number.and_then(|(number, _)| number.split('/').next()?.parse().ok());
+        Some((mid, number.filter(|number| (1..=MOST_NUMBERS).contains(number))))
+    };
+    sections.filter_map(line).collect()
 }
 
 fn refused(error: &RtcError) -> String {

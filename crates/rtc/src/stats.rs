@@ -13,6 +13,8 @@ pub struct MemberStats {
     pub packets_sent: u64,
     /// Their bytes, without headers.
     pub bytes_sent: u64,
+    /// Those of them that took no turn of the session.
+    pub sealed_apart: u64,
     /// Packets dropped because more came than a microphone can send, and messages because they were too long.
     pub flooded: u64,
     /// Messages for the `metadata` channel that were dropped.

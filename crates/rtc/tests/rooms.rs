@@ -85,6 +85,56 @@ fn a_relay_forwards_packets_untouched() {
 }
 
 #[test]
+fn packets_that_take_no_turn_of_their_session_arrive_like_all_others() {
+    let mut server = server();
+    let room = server.room(RoomMode::Relay);
+    let (mut ann, mut bob) = server.pair(room);
+    let slots = Event::Slots { id: bob.id, slots: vec![(bob.mids[0].to_string(), Some(ann.id))] };
+    server.until(&mut [&mut ann, &mut bob], "a stream for Ann", |events, _| events.contains(&slots));
+    let said = tone(440.0, 1);
+    let (mut spoken, mut sealed) = (0, 0);
+    // They begin with the receiver's first report.
+    while sealed < 150 {
+        assert!(spoken < 6_000, "{sealed} of {spoken} packets took no turn");
+        for _ in 0..50 {
+            ann.speak(&said[0], 20);
+            spoken += 1;
+            server.pass(&mut [&mut ann, &mut bob], Duration::from_millis(3));
+        }
+        server.engine.stats(bob.id).unwrap();
+        server.until(&mut [&mut ann, &mut bob], "figures", |events, _| {
+            let figures = events.iter().rev().find_map(|event| match event {
+                Event::Stats { stats, .. } if stats.packets_sent == spoken => Some(stats.sealed_apart),
+                _ => None,
+            });
+            sealed = figures.unwrap_or(sealed);
+            figures.is_some()
+        });
+        // Another path, and keys that may be new, in the middle of it all.
+        if (1..50).contains(&sealed) {
+            let offer = bob.restart();
+            server.engine.offer(bob.id, offer).unwrap();
+            let answer = server.answer(bob.id).unwrap();
+            bob.answer(&answer);
+            server.until(&mut [&mut bob], "back", |_, clients| clients[0].rtc.is_connected());
+        }
+    }
+    server.until(&mut [&mut ann, &mut bob], "all", |_, clients| clients[1].packets.len() == spoken as usize);
+    let steps = bob.packets.windows(2).all(|pair| {
+        pair[1].header.sequence_number == pair[0].header.sequence_number.wrapping_add(1)
+            && pair[1].header.timestamp == pair[0].header.timestamp.wrapping_add(960)
+    });
+    assert!(steps);
+    for packet in &bob.packets {
+        assert_eq!(&packet.payload[..], &said[0][..]);
+        assert_eq!(
+            (packet.header.ext_vals.audio_level, packet.header.ext_vals.voice_activity),
+            (Some(-20), Some(true))
+        );
+    }
+}
+
+#[test]
 fn each_speaker_has_a_stream_where_there_are_enough() {
     let mut server = server();
     let room = server.room(RoomMode::Relay);

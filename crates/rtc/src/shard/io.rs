@@ -33,6 +33,11 @@ fn is_stun(bytes: &[u8]) -> bool {
     bytes.len() >= 20 && bytes[0] < 4
 }
 
+/// RTP or RTCP.
+fn is_media(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|first| (128..192).contains(first))
+}
+
 impl Shard {
     /// Takes datagrams; whether more may wait.
     pub(super) fn datagrams(&mut self) -> bool {
@@ -112,6 +117,10 @@ impl Shard {
         }
         if std::mem::take(&mut peer.quiet) {
             self.batch.push(Event::Connected(id));
+        }
+        if !is_media(bytes) {
+            // A check of a path, or DTLS.
+            peer.reconsider();
         }
         let to = match protocol {
             Protocol::Udp => self.addresses.udp,

@@ -17,7 +17,7 @@ use crate::{
     MemberId, RoomId,
     config::RoomMode,
     event::Event,
-    peer::{QUIET_AFTER, Source, Written},
+    peer::{QUIET_AFTER, Sent, Source, Written},
     room::{UplinkPacket, level},
 };
 
@@ -120,15 +120,24 @@ impl Shard {
             let source =
                 Source::Forwarded { id, ssrc: spoken.ssrc, sequence: spoken.sequence, timestamp: spoken.timestamp };
             let voice = spoken.voice.unwrap_or(false);
-            peer.write(slot, Written { source, payload, redundant, level: spoken.level, voice }, now, micros);
-            peer.drive(now, &mut self.turn);
-            self.settle(listener, now);
+            let packet = Written { source, payload, redundant, level: spoken.level, voice };
+            let sent = peer.send(slot, packet, now, micros, &mut self.turn);
+            self.sent(listener, sent, now);
         }
         if let Some(room) = self.rooms.get_mut(&room)
             && let Some(place) = room.routes.get_mut(&id)
             && place.is_empty()
         {
             *place = routes;
+        }
+    }
+
+    /// Lets out what a peer was sent.
+    fn sent(&mut self, id: MemberId, sent: Sent, now: Instant) {
+        match sent {
+            Sent::Apart(datagram) => self.send(datagram),
+            Sent::Turn => self.settle(id, now),
+            Sent::Not => {}
         }
     }
 
@@ -273,14 +282,9 @@ impl Shard {
         for (listener, payload) in written {
             let Some(peer) = self.peers.get_mut(&listener).filter(|peer| peer.connected) else { continue };
             let source = Source::Made { ticks };
-            peer.write(
-                0,
-                Written { source, payload: &payload, redundant: false, level: None, voice: false },
-                now,
-                micros,
-            );
-            peer.drive(now, &mut self.turn);
-            self.settle(listener, now);
+            let packet = Written { source, payload: &payload, redundant: false, level: None, voice: false };
+            let sent = peer.send(0, packet, now, micros, &mut self.turn);
+            self.sent(listener, sent, now);
         }
     }
 
