@@ -179,6 +179,26 @@ async def test_sigterm_lets_what_was_said_be_heard(server: ServerProcess) -> Non
     assert "complete=False" in server.log
 
 
+async def test_sigterm_is_told_to_whoever_reads_late_and_goes_on_sending(server: ServerProcess) -> None:
+    async with audio_stream(server.url) as hasty, audio_stream(server.url) as idle:
+        await hasty.join()
+        await idle.join()
+        transport = transport_of(hasty.websocket)
+        transport.pause_reading()
+        ending = asyncio.create_task(asyncio.to_thread(server.stop))
+        late = 0
+        while late < 20:  # a server that has closed the socket answers what comes then with a reset
+            with contextlib.suppress(ConnectionError):
+                await hasty.websocket.send_bytes(bytes(640))
+            await asyncio.sleep(0.01)
+            late += idle.closed
+        transport.resume_reading()
+        await hasty.wait_closed()
+        assert await ending == 0
+    assert idle.close_code == hasty.close_code == 1001
+    assert hasty.all("closing")[0]["reason"] == "shutdown"
+
+
 async def test_sigterm_waits_for_those_who_end_by_themselves() -> None:
     with start_server("--max-rate", "100", "--shutdown-grace", "30") as server:
         async with Talker(server.url) as talker:

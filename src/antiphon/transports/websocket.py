@@ -42,6 +42,8 @@ HEARTBEAT = 20.0
 """Seconds of silence after which a client is pinged; one that is silent for as long after that is gone."""
 STATS_INTERVAL = 0.5
 """Seconds between two statistics of a client that are looked at; others are too many."""
+CLOSE_TIMEOUT = 2.0
+"""Seconds that a client may take to answer the close of its connection."""
 MAX_OVERSIZE = 16
 """A message this many times the maximum is not even read: the connection is closed (close code 1009)."""
 
@@ -116,7 +118,7 @@ class AudioStreamDoor:
         except AntiphonError as error:
             raise web.HTTPForbidden(text=error.message) from None
         websocket = web.WebSocketResponse(
-            max_msg_size=self.max_message_bytes * MAX_OVERSIZE, compress=False, autoping=False, timeout=2.0
+            max_msg_size=self.max_message_bytes * MAX_OVERSIZE, compress=False, autoping=False, timeout=CLOSE_TIMEOUT
         )
         await websocket.prepare(request)
         connection = _Connection(self, request, websocket)
@@ -154,24 +156,37 @@ class _Connection:
         self._pinged = False
         self._background: set[asyncio.Future[None]] = set()
         self._hang_up: str | None = None
+        self._close_code = WSCloseCode.OK
+        self._waits = False
+        self._serving = asyncio.timeout(None)
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def serve(self) -> None:
         """Until the client or the server is done."""
         try:
-            try:
-                async with asyncio.timeout(JOIN_TIMEOUT):
-                    joined = await self._join()
-            except TimeoutError:
-                self.error(BadMessage(f"no join came within {JOIN_TIMEOUT:.0f} s; send it first"))
-                joined = False
-            if joined:
-                await self._receive()
+            async with self._serving:
+                await self._converse()
+        except TimeoutError:
+            # it was waiting for a message when it was to end
+            if not self._serving.expired():
+                raise
         except AntiphonError as error:
             self.error(error)
         except ConnectionError:
             log.debug("connection lost")
         finally:
             await self._close()
+            self._over.set_result(None)
+
+    async def _converse(self) -> None:
+        try:
+            async with asyncio.timeout(JOIN_TIMEOUT):
+                joined = await self._join()
+        except TimeoutError:
+            self.error(BadMessage(f"no join came within {JOIN_TIMEOUT:.0f} s; send it first"))
+            joined = False
+        if joined:
+            await self._receive()
 
     def beat(self) -> None:
         """Ping the client where nothing came from it since the last beat; cut it off where that was so twice."""
@@ -194,14 +209,24 @@ class _Connection:
 
     async def hang_up(self, reason: str) -> None:
         """End the connection from the server's side, once all it was told is sent."""
-        await self._sender.drain()
-        with contextlib.suppress(ConnectionError, RuntimeError):
-            await self._websocket.close(code=WSCloseCode.GOING_AWAY, message=reason.encode())
+        self._end_soon(reason)
+        await asyncio.wait([self._over], timeout=self._door.send_timeout + CLOSE_TIMEOUT)
+
+    def _end_soon(self, reason: str) -> None:
+        """Have the connection's own task end it: aiohttp does not wait for the client's own close while a message is
+        being waited for, and what the client is still sending then has the system throw away what it was told.
+        """
+        self._hang_up = reason
+        self._close_code = WSCloseCode.GOING_AWAY
+        if self._waits:
+            self._serving.reschedule(asyncio.get_running_loop().time())
 
     async def _join(self) -> bool:
         """Wait for a good ``join``; bad ones are answered and may be mended."""
-        while True:
+        while self._hang_up is None:
+            self._waits = True
             message = await self._websocket.receive()
+            self._waits = False
             if message.type is WSMsgType.BINARY:
                 self.error(Conflict("audio came before join; send join as the first message"))
             elif message.type is WSMsgType.TEXT:
@@ -224,6 +249,7 @@ class _Connection:
                         return False
             elif not await self._keep_alive(message):
                 return False
+        return False
 
     async def _enter(self, join: Join) -> None:
         door = self._door
@@ -298,7 +324,9 @@ class _Connection:
         audio = self._rtp_packet if self._rtp else self._plain_chunk
         binary = WSMsgType.BINARY
         while self._hang_up is None:
+            self._waits = True
             message = await receive()
+            self._waits = False
             data = message.data
             self.heard = True
             if message.type is binary:
@@ -458,11 +486,11 @@ class _Connection:
             await self._sender.put(orjson.dumps(message).decode())
             if mine:
                 if self._hang_up is None:
-                    self._hang_up = "ended"
-                    await self.hang_up("ended")
+                    self._end_soon("ended")
                 return
 
     async def _close(self) -> None:
+        self._waits = False
         self._acks.close()
         self._stand_up()
         if self._reader is not None and not self._reader.done():
@@ -474,17 +502,16 @@ class _Connection:
             await self._sender.drain()
         await self._sender.close()
         with contextlib.suppress(ConnectionError, RuntimeError):
-            await self._websocket.close()
+            await self._websocket.close(code=self._close_code, message=(self._hang_up or "").encode())
 
     def _replaced(self) -> None:
         """Another connection took the stream over."""
         self._participant = None
         self._stand_up()
-        self._hang_up = "replaced"
         if self._reader is not None:
             self._reader.cancel()
         self.offer({"type": "closing", "reason": "replaced", "reconnect": False})
-        self._in_background(self.hang_up("replaced"))
+        self._end_soon("replaced")
 
     def _refuse(self, error: RateLimited | DurationLimit, seq: int | None) -> None:
         # a stream that is as long as it may be will never take the packet: nothing is awaited
