@@ -17,6 +17,7 @@ from antiphon.errors import EngineFailed, EngineUnavailable
 from antiphon.media import Resampler
 from antiphon.speech.engines.espeak import EspeakSynthesiser
 from antiphon.speech.engines.pocketsphinx import PocketSphinxRecogniser
+from antiphon.speech.processes import NICENESS
 from antiphon.speech.recogniser import EngineOptions, Hypothesis
 from antiphon.speech.synthesiser import SpeechAudio, SpeechRequest, SynthesiserOptions
 
@@ -170,6 +171,11 @@ async def test_twenty_who_do_not_listen_keep_nobody_from_speaking(engine: Espeak
     assert seconds(await say(engine, SENTENCE)) > 1
     for sleeper in sleepers:
         await sleeper.aclose()
+
+
+async def test_workers_let_media_go_first(engine: EspeakSynthesiser) -> None:
+    await say(engine, "Good morning.")
+    assert {process.nice() for process in workers()} == {psutil.Process().nice() + NICENESS}
 
 
 async def test_a_killed_worker_is_replaced_and_the_text_goes_on_where_it_was(engine: EspeakSynthesiser) -> None:

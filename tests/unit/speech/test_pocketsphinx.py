@@ -14,6 +14,7 @@ import pytest
 
 from antiphon.errors import EngineFailed, EngineUnavailable
 from antiphon.speech.engines.pocketsphinx import PocketSphinxRecogniser
+from antiphon.speech.processes import NICENESS
 from antiphon.speech.recogniser import EngineOptions, Hypothesis, RecogniserStream, Utterance
 from support.audio import speech, transcripts
 
@@ -22,7 +23,7 @@ WORDS = transcripts()
 
 @pytest.fixture
 async def engine() -> AsyncIterator[PocketSphinxRecogniser]:
-    recogniser = PocketSphinxRecogniser(EngineOptions(max_decoders=2, decoder_timeout=2.0))
+    recogniser = PocketSphinxRecogniser(EngineOptions(max_decoders=2, decoder_timeout=60.0))
     await recogniser.start()
     yield recogniser
     await recogniser.close()
@@ -130,6 +131,11 @@ async def begin(engine: PocketSphinxRecogniser) -> tuple[Utterance, psutil.Proce
     await utterance.push(speech("go-forward")[:32_000])
     (process,) = decoders()
     return utterance, process
+
+
+async def test_decoders_let_media_go_first(engine: PocketSphinxRecogniser) -> None:
+    await hear(engine.open("en-US", 16_000), speech("go-forward"))
+    assert {process.nice() for process in decoders()} == {psutil.Process().nice() + NICENESS}
 
 
 async def test_a_killed_decoder_fails_its_utterance_and_the_next_one_works(engine: PocketSphinxRecogniser) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from antiphon.speech.engines.espeak import wire
 from antiphon.speech.engines.espeak.library import Espeak, Word
+from antiphon.speech.processes import let_media_go_first
 
 
 class Worker:
@@ -75,6 +76,7 @@ class Worker:
 
 
 def main() -> None:
+    let_media_go_first()
     # a terminal's Ctrl-C reaches the whole group; the server decides when workers end
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as sock:

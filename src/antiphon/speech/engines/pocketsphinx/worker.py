@@ -24,6 +24,7 @@ from typing import Any
 from pocketsphinx import Decoder
 
 from antiphon.speech.engines.pocketsphinx import wire
+from antiphon.speech.processes import let_media_go_first
 
 SAMPLE_RATE = 16_000
 FRAMES_PER_SECOND = 100
@@ -265,6 +266,7 @@ class Parent:
 
 
 def main() -> None:
+    let_media_go_first()
     control = socket.socket(fileno=int(sys.argv[1]))
     # a terminal's Ctrl-C reaches the whole group; the server decides when decoders end
     signal.signal(signal.SIGINT, signal.SIG_IGN)
