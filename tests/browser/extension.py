@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import tempfile
+import time
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from browser.kit import DEADLINE_MS, FLAGS, SHOTS
 from support.audio import SPEECH
+from support.words import READING, NotUnderstood, among
 
 DEADLINE = DEADLINE_MS / 1000
 TITLE = "A page that speaks"
@@ -116,12 +118,25 @@ class Panel:
         """Wait for one of the panel's phases."""
         await self.until(f"{json.dumps(names)}.includes(document.body.dataset.phase)")
 
-    async def hears(self, *words: str) -> None:
-        """Wait until there are so many finals, each with its words; noise after them may be taken for more."""
-        await self.until(
-            f"""((lines, words) => lines.length === words.length && lines.every((line, i) => line.startsWith(words[i])))
-              ([...document.querySelectorAll("#lines li span")].map((span) => span.textContent), {json.dumps(words)})"""
+    async def lines(self, speaker: str = "") -> list[str]:
+        """The finals; those of one speaker where one is named."""
+        lines: list[tuple[str, str]] = await self._target.evaluate(
+            """[...document.querySelectorAll("#lines li")].map(
+              (line) => [line.querySelector("b")?.textContent, line.querySelector("span").textContent])"""
         )
+        return [words for name, words in lines if speaker in ("", name)]
+
+    async def hears(self, *words: str, speaker: str = "") -> None:
+        """Wait until these words are among the finals, in this order.
+
+        Raises:
+            NotUnderstood: Other words came.
+        """
+        end = time.monotonic() + READING
+        while not among(lines := await self.lines(speaker), *words):
+            if time.monotonic() > end:
+                raise NotUnderstood(f"{words} were read as {lines}")
+            await asyncio.sleep(0.05)
 
     async def alert(self, *texts: str) -> None:
         """Wait for a message that has these texts."""

@@ -20,6 +20,10 @@ FLAGS = (
     "--disable-features=LocalNetworkAccessChecks",  # a worker that a test changes counts as one from elsewhere
 )
 DEADLINE_MS = 60_000
+INEXACT_MS = 15
+"""By so much a codec and a resampler may lengthen or shorten a stream; less than a packet."""
+PUNCTUAL_MS = 40
+"""A machine on which nothing waits longer is not so busy that it is heard: a player has twice as much in hand."""
 
 BEGIN = """
 async ([options, order, how]) => {
@@ -30,6 +34,8 @@ async ([options, order, how]) => {
   const player = new StreamPlayer({ context, ...options });
   const recorder = new AudioWorkletNode(context, "test-recorder", { channelCount: 1, channelCountMode: "explicit" });
   recorder.connect(context.destination);
+  const clockUrl = URL.createObjectURL(new Blob([how.clock], { type: "text/javascript" }));
+  const clock = new Worker(clockUrl);
   const told = [];
   for (const type of ["state", "started", "ended", "dropped", "cleared", "reconnecting", "connected", "failed", "error",
     "saying", "said", "bitrate-change"]) {
@@ -38,17 +44,42 @@ async ([options, order, how]) => {
       told.push(error ? { type, code: error.code, message: error.message, action: error.action } : { type, ...detail });
     });
   }
-  window.listening = { player, recorder, told };
+  window.listening = { player, recorder, told, clock };
   if (order.source !== undefined) await player.listen(order);
   else await player.open(order);
   player.node.connect(recorder);
+}
+"""
+# A worker that has nothing to do but to look how late it is called.
+CLOCK = """
+let called = performance.now();
+let longest = 0;
+setInterval(() => {
+  const now = performance.now();
+  longest = Math.max(longest, now - called);
+  called = now;
+}, 5);
+onmessage = () => postMessage(longest);
+"""
+STARVED = """
+async () => {
+  const { recorder, clock } = listening;
+  const audio = new Promise((resolve) => {
+    recorder.port.onmessage = ({ data }) => resolve(data.longest);
+    recorder.port.postMessage("all");
+  });
+  const worker = new Promise((resolve) => {
+    clock.onmessage = ({ data }) => resolve(data);
+    clock.postMessage("longest");
+  });
+  return Math.max(await audio, await worker);
 }
 """
 SOUND = """
 async () => {
   const { recorder } = listening;
   const sound = await new Promise((resolve) => {
-    recorder.port.onmessage = ({ data }) => resolve(data);
+    recorder.port.onmessage = ({ data }) => resolve(data.sound);
     recorder.port.postMessage("all");
   });
   const file = new Blob([sound.buffer]);
@@ -102,6 +133,31 @@ class Listener:
         """The numbers of the beeps that were heard, in their order."""
         return [beep.number for beep in beeps.heard(await self.sound(), self.rate)]
 
+    async def all_beeps(self, count: int) -> None:
+        """Wait until all was heard, and see that it was all, in order and once."""
+        await self.ended()
+        found = beeps.heard(await self.sound(), self.rate)
+        told = [(beep.number, round(beep.at, 3), round(beep.length, 3)) for beep in found]
+        assert [beep.number for beep in found] == list(range(count)), (told, await self.stats())
+
+    async def all_to_the_sample(self, count: int) -> None:
+        """See to :meth:`all_beeps`, and that no packet was left out or came twice, of silence either."""
+        await self.all_beeps(count)
+        stats = await self.stats()
+        played = stats["played"] - stats["concealed"] - stats["stretched"] + stats["shortened"]
+        assert abs(played - 1000 * stats["position"]) < INEXACT_MS, (played, stats)
+        assert stats["position"] > (count + 1) * beeps.EVERY - INEXACT_MS / 1000, stats
+
+    async def unbroken(self, late_ms: float = 0.0) -> None:
+        """See that nothing was made up, where nothing had to wait for a core of the machine.
+
+        Args:
+            late_ms: By how much the server was late at most.
+        """
+        starved: float = await self.page.evaluate(STARVED)
+        stats = await self.stats()
+        assert stats["concealed"] == 0 or max(starved, late_ms) > PUNCTUAL_MS, (starved, late_ms, stats)
+
 
 async def listen(
     browser: Browser,
@@ -133,7 +189,7 @@ async def listen(
         await page.context.route("**/sdk/player/worker.js", _without_webcodecs)
     await page.goto(f"{page_url}/healthz")
     options = {"server": server or page_url, "key": key}
-    await page.evaluate(BEGIN, [options, dict(order), {"rate": rate, "recorder": RECORDER.read_text()}])
+    await page.evaluate(BEGIN, [options, dict(order), {"rate": rate, "recorder": RECORDER.read_text(), "clock": CLOCK}])
     used: int = await page.evaluate("() => listening.player.context.sampleRate")
     return Listener(page, used)
 

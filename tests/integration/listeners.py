@@ -117,6 +117,12 @@ async def refused(url: str, query: str | dict[str, str], **options: Any) -> tupl
         return error, client.close_code
 
 
+def pcm_of(client: Hearer) -> bytes:
+    """What somebody who asked for events has heard so far of a source at 16 kHz, as mono s16le at that rate."""
+    samples = decode(client.packets, client.texts[0]["preSkip"])
+    return (samples[::3] * 32_767).astype("<i2").tobytes()
+
+
 def decode(packets: list[bytes], pre_skip: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
     """Mono samples at 48 kHz of packets from the first on."""
     context = av.CodecContext.create("libopus", "r")

@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 import psutil
 
-DEADLINE = 30.0
+DEADLINE = 60.0
+"""Seconds until what has not come is not going to: far more than a busy machine needs."""
 
 Message = dict[str, Any]
 

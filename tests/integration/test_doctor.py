@@ -21,7 +21,7 @@ from support.server import SCRIPTED, start_server
 from support.turn import SECRET, Certificate, TurnProcess, free_port, make_certificate, needs_coturn, start_turn
 
 KEY = "a-key-that-is-long-enough"
-PATIENCE = "10"
+PATIENCE = "30"
 """Seconds for what should answer."""
 IMPATIENCE = "3"
 """Seconds for what should not."""

@@ -26,7 +26,7 @@ MIDDLE = len(AUDIO) // 2 - len(AUDIO) // 2 % 3_200
 """In the middle of a word, at the end of a chunk."""
 
 
-FLAGS = ("--max-rate", "100", "--decoder-timeout", "1", "--shutdown-grace", "1")
+FLAGS = ("--max-rate", "100", "--decoder-timeout", "5", "--shutdown-grace", "1")
 
 
 @pytest.fixture

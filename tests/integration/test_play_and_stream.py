@@ -102,10 +102,12 @@ def test_a_terminal_shows_level_and_buffer_and_ctrl_c_keeps_what_was_heard(
 ) -> None:
     target = tmp_path / "out.wav"
     with Running("play", server.url, "--source", "room:quiet", "--output", str(target), terminal=True) as running:
-        running.until(lambda running: "buffer" in running.err and "░" in running.err)
+        # a second was heard, and so written
+        running.until(lambda running: "buffer" in running.err and "░" in running.err and "0:01  " in running.err)
         running.signal(signal.SIGINT)
         assert running.wait() == 130
-    assert len(samples(target)[0]) > 0
+    pcm, rate = samples(target)
+    assert len(pcm) >= 2 * rate
 
 
 def test_a_server_that_is_killed_in_mid_file_costs_nothing(media: Path, tmp_path: Path) -> None:

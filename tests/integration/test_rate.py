@@ -15,7 +15,7 @@ from integration.clients import CHUNK, FRAME, Inbox, Talker, audio_stream, bysta
 from integration.observe import Message, rss_mb, session_events, streams_are
 from support.server import SCRIPTED, ServerProcess, start_server
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from support.turn import SECRET, Certificate, TurnProcess, free_port, make_certi
 
 pytestmark = needs_coturn
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 KINDS = ("turn-udp", "turn-tcp", "turn-tls")
 IPV6 = 0x02000000
 """The family of a relay as it stands in REQUESTED-ADDRESS-FAMILY (RFC 8656 section 18.8)."""

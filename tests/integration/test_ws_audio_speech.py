@@ -8,9 +8,9 @@ import aiohttp
 import numpy as np
 import pytest
 
-from integration.listeners import DECODED_RATE, Hearer, decode, hearer, refused
+from integration.listeners import DECODED_RATE, Hearer, decode, hearer, pcm_of, refused
 from integration.observe import eventually, metrics
-from integration.webrtc import alike, words_in
+from integration.webrtc import heard_in
 from support.server import SCRIPTED, ServerProcess, start_server
 
 NOTES = ("--synthesiser", "antiphon.testing.synthesiser:ScriptedSynthesiser")
@@ -53,8 +53,7 @@ async def test_a_text_is_spoken_and_understood(speaking: ServerProcess) -> None:
     async with hearer(speaking.url, f"say:{words}", sampleRate=16_000, rate="0.8", events="true") as client:
         await client.all_heard()
     assert client.close_code == 1000
-    pcm = (decode(client.packets, client.texts[0]["preSkip"])[::3] * 32_767).astype("<i2").tobytes()
-    assert alike(await words_in(speaking.url, SILENCE + pcm + SILENCE), words)
+    await heard_in(speaking.url, SILENCE + pcm_of(client) + SILENCE, words)
 
 
 async def test_voices_are_listed_and_can_be_asked_for(speaking: ServerProcess) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 import fractions
 import io
 import json
@@ -32,6 +31,7 @@ from integration.callers import Caller
 from integration.clients import Inbox
 from integration.observe import DEADLINE
 from support.audio import SPEECH_RATE, wav
+from support.words import NotUnderstood, among
 
 FRAME = 320
 """Samples of 20 ms at the rate of the speech files."""
@@ -293,18 +293,8 @@ async def connect(caller: Caller, made: Peer, *, shaped: bool = True) -> str:
     return text
 
 
-def alike(heard: str, words: str, share: float = 0.75) -> bool:
-    """Whether such a share of the words was heard, in their order, and not too many others.
-
-    Not all of them: a busy machine cannot always keep the pace of speech.
-    """
-    said, understood = words.split(), heard.split()
-    blocks = difflib.SequenceMatcher(None, said, understood, autojunk=False).get_matching_blocks()
-    return sum(block.size for block in blocks) >= share * max(len(said), len(understood))
-
-
-async def words_in(url: str, pcm: bytes) -> str:
-    """What the server's recogniser makes of audio that somebody heard."""
+async def finals_in(url: str, pcm: bytes) -> list[str]:
+    """What the server's recogniser makes of audio that somebody heard, utterance by utterance."""
     async with (
         aiohttp.ClientSession() as session,
         session.post(f"{url}/v1/transcribe", data=io.BytesIO(wav(pcm))) as response,
@@ -316,4 +306,15 @@ async def words_in(url: str, pcm: bytes) -> str:
                 data = json.loads(line[5:])
                 if data.get("text") and not data["is_partial"]:
                     finals.append(data["text"])
-        return " ".join(finals)
+        return finals
+
+
+async def heard_in(url: str, pcm: bytes, words: str, share: float = 0.75) -> None:
+    """See that the words are in audio that somebody heard.
+
+    Raises:
+        NotUnderstood: They are not.
+    """
+    finals = await finals_in(url, pcm)
+    if not among(finals, words, share=share):
+        raise NotUnderstood(f"{words!r} was heard as {finals}")

@@ -13,6 +13,11 @@ RATE = 48_000
 EVERY = 0.25
 """Seconds from beep to beep."""
 LENGTH = 0.03
+WHOLE = 0.9 * LENGTH
+"""What is shorter is a part of one."""
+HELD = 2 * LENGTH
+"""What is longer is one whose end did not come in time: a player goes on with what it heard last, and fades it out.
+Its pitch is then a little off, as a period has a whole number of samples."""
 LOWEST = 500.0
 STEP = 100.0
 """Hertz by which a beep is higher than the one before."""
@@ -29,10 +34,12 @@ class Beep:
     Attributes:
         number: Which it is.
         at: Seconds into the recording.
+        length: Seconds.
     """
 
     number: int
     at: float
+    length: float = LENGTH
 
 
 def make(count: int) -> Sound:
@@ -58,7 +65,10 @@ def write(path: Path, count: int) -> Path:
 
 
 def heard(sound: Sound, rate: int) -> list[Beep]:
-    """The beeps of a recording, in the order in which they were heard."""
+    """The beeps of a recording, in the order in which they were heard.
+
+    One that a pause has cut in two counts once; one that is heard twice, counts twice.
+    """
     block = rate // 200
     loud = np.sqrt(np.mean(sound[: len(sound) // block * block].reshape(-1, block) ** 2, axis=1)) > 0.05
     edges = np.flatnonzero(np.diff(np.concatenate(([False], loud, [False])).astype(int)))
@@ -69,5 +79,22 @@ def heard(sound: Sound, rate: int) -> list[Beep]:
         part = sound[begin * block : end * block]
         spectrum = np.abs(np.fft.rfft(part * np.hanning(len(part)), 16 * len(part)))
         pitch = float(np.argmax(spectrum)) * rate / (16 * len(part))
-        found.append(Beep(round((pitch - LOWEST) / STEP), begin * block / rate))
-    return found
+        found.append(Beep(round((pitch - LOWEST) / STEP), float(begin * block / rate), len(part) / rate))
+    return _joined(found)
+
+
+def _joined(pieces: list[Beep]) -> list[Beep]:
+    beeps: list[Beep] = []
+    for piece in pieces:
+        if beeps and _is_rest(piece, beeps[-1]):
+            before = beeps.pop()
+            beeps.append(Beep(piece.number, before.at, before.length + piece.length))
+        else:
+            beeps.append(piece)
+    return beeps
+
+
+def _is_rest(piece: Beep, before: Beep) -> bool:
+    if before.length > HELD:
+        return piece.number in (before.number - 1, before.number)
+    return piece.number == before.number and piece.length < WHOLE

@@ -18,7 +18,7 @@ from typing import Self
 
 from support.server import clean_environment
 
-DEADLINE = 60.0
+DEADLINE = 90.0
 ANTIPHON = (sys.executable, "-m", "antiphon.cli")
 
 

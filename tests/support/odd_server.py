@@ -34,12 +34,14 @@ class Visit:
         number: How many came before.
         query: What it asked for.
         socket: It.
+        late_ms: By how much a packet was sent later than it was to be, at most.
     """
 
     def __init__(self, number: int, query: dict[str, str], socket: web.WebSocketResponse) -> None:
         self.number = number
         self.query = query
         self.socket = socket
+        self.late_ms = 0.0
 
     @property
     def first(self) -> int:
@@ -72,6 +74,7 @@ class Visit:
         for number, packet in enumerate(sound):
             due = begun + (number * FRAME_MS + late_ms(number)) / 1000
             await asyncio.sleep(max(0.0, due - clock()))
+            self.late_ms = max(self.late_ms, 1000 * (clock() - due))
             await self.socket.send_bytes(packet)
 
     async def finish(self) -> None:

@@ -14,8 +14,8 @@ from typing import Self
 from urllib.parse import urlsplit
 
 LISTENING = re.compile(r"listens on (http://\S+)")
-START_DEADLINE = 30.0
-STOP_DEADLINE = 30.0
+START_DEADLINE = 60.0
+STOP_DEADLINE = 60.0
 
 SCRIPTED = ("--engine", "antiphon.testing:ScriptedRecogniser")
 """Flags for the double that says 'one two three', 'four five six', 'seven eight nine', three seconds of audio each."""

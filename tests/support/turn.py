@@ -22,8 +22,8 @@ import trustme
 from support.server import clean_environment
 
 SECRET = "a-secret-of-the-turn-server-0123456789"
-START_DEADLINE = 30.0
-STOP_DEADLINE = 20.0
+START_DEADLINE = 60.0
+STOP_DEADLINE = 60.0
 RELAY_PORTS = 64
 
 needs_coturn = pytest.mark.skipif(

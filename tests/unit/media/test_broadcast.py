@@ -28,7 +28,7 @@ from antiphon.media.broadcast import (
 )
 
 FRAME_MS = 2.5
-PATIENCE = 20
+PATIENCE = 60
 
 
 class Producer(TapeListener):
