@@ -72,8 +72,9 @@ def main() -> int:
         else:
             job.skip("Fuzzing, a short run", f"no C++ compiler; install one with: {system.how_to_get('g++')}")
 
-    # Files are the unit, so that what a file shares is started once.
-    workers = [] if pytest_arguments else ["-n", str(max(2, os.cpu_count() or 1)), "--dist", "loadfile"]
+    # Files are the unit, so that what a file shares is started once; they come in the order of tests/conftest.py.
+    alongside = ["-n", str(max(2, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
+    workers = [] if pytest_arguments else alongside
     markers = ["-m", " and ".join(f"not {marker}" for marker in left_out)] if left_out else []
     job.run("Python tests", [BIN / "python", "-m", "pytest", *workers, *markers, *pytest_arguments])
     if workers and job.outcomes[-1].state == "FAILED" and 0 < failed() <= MOST_AGAIN:

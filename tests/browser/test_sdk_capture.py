@@ -16,6 +16,7 @@ from browser.hidden import tab
 from browser.kit import ALWAYS_ALLOWED, FAKE_DEVICE, Browser, chromium
 from browser.sdk import LOAD, RATE, hearing_tones, hears, sdk_page, tone_track, words
 from support.server import ServerProcess
+from support.words import NotUnderstood, until_understood
 
 pytestmark = pytest.mark.browser
 
@@ -110,15 +111,28 @@ async () => {
 
 
 async def test_another_bitrate_leaves_no_hole_in_the_sound(browser: Browser, tones: ServerProcess) -> None:
-    async with sdk_page(browser, tones.url) as page:
-        packets = [base64.b64decode(packet) for packet in await page.evaluate(CHANGING)]
+    async def change_and_listen() -> None:
+        async with sdk_page(browser, tones.url) as page:
+            see_that_it_goes_on([base64.b64decode(packet) for packet in await page.evaluate(CHANGING)])
+
+    # on a busy machine the browser's own sine may have a gap, and that at a change
+    await until_understood(change_and_listen)
+
+
+def see_that_it_goes_on(packets: list[bytes]) -> None:
+    """The sine is as loud around each change as it is elsewhere.
+
+    Raises:
+        NotUnderstood: There is a hole.
+    """
     decoder = OpusDecoder(RATE, 1)
     pcm = np.concatenate([np.frombuffer(decoder.decode(packet), "<i2") for packet in packets]) / 32_768
     for change in range(25, 150, 25):
         # of 2 ms each, one turn of the sine, from 40 ms before the first new packet to 40 ms after it
         around = pcm[(change - 2) * 960 : (change + 4) * 960].reshape(-1, 96)
         levels = np.sqrt((around**2).mean(axis=1))
-        assert levels.min() > 0.8 * levels.max()
+        if levels.min() <= 0.8 * levels.max():
+            raise NotUnderstood(f"a hole at packet {change}: {levels.round(3).tolist()}")
 
 
 async def test_auto_takes_opus_where_the_browser_encodes_it_and_pcm_where_not(

@@ -19,6 +19,7 @@ from antiphon.media import FileDecoder
 from browser.kit import DEADLINE_MS, Browser
 from browser.sdk import hearing_tones, sdk_page, server_of_tones, tone_track, words
 from support.server import ServerProcess
+from support.words import NotUnderstood, until_understood
 
 pytestmark = pytest.mark.browser
 
@@ -87,9 +88,22 @@ def jump(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> flo
 
 
 async def test_segments_follow_each_other_to_the_sample(browser: Browser, tones: ServerProcess) -> None:
-    async with sdk_page(browser, tones.url) as page:
-        segments: list[dict[str, Any]] = await page.evaluate(RECORD, 3)
-    assert len(segments) >= 3
+    async def record_and_compare() -> None:
+        async with sdk_page(browser, tones.url) as page:
+            segments: list[dict[str, Any]] = await page.evaluate(RECORD, 3)
+        assert len(segments) >= 3
+        see_that_they_follow(segments)
+
+    # on a busy machine the browser's own sine may have a gap, and that at a seam
+    await until_understood(record_and_compare)
+
+
+def see_that_they_follow(segments: list[dict[str, Any]]) -> None:
+    """Each segment is whole, and begins with the sample after the last one of the segment before.
+
+    Raises:
+        NotUnderstood: Samples are missing between two, or there is a click.
+    """
     files = [base64.b64decode(segment["file"]) for segment in segments]
     decoded = [decode(file) for file in files]
     for segment, samples, file in zip(segments, decoded, files, strict=True):
@@ -102,10 +116,11 @@ async def test_segments_follow_each_other_to_the_sample(browser: Browser, tones:
     assert [segment["duration"] for segment in segments[:3]] == [2, 2, 2]
     assert np.diff([segment["timestamp"] for segment in segments[:3]]).tolist() == [2000, 2000]
     for before, after in itertools.pairwise(decoded[:3]):
-        assert abs(jump(before, after)) < 0.5
-        # nor is there a click: the seam is as smooth as the sine is elsewhere
-        seam = np.concatenate([before[-480:], after[:480]])
-        assert np.abs(np.diff(seam)).max() < 1.2 * np.abs(np.diff(before[RATE : 2 * RATE])).max()
+        # the seam is as smooth as the sine is elsewhere
+        seam = np.abs(np.diff(np.concatenate([before[-480:], after[:480]]))).max()
+        elsewhere = np.abs(np.diff(before[RATE : 2 * RATE])).max()
+        if abs(jump(before, after)) >= 0.5 or seam >= 1.2 * elsewhere:
+            raise NotUnderstood(f"a jump of {jump(before, after)} samples, a step of {seam} and elsewhere {elsewhere}")
 
 
 async def test_without_webcodecs_files_overlap_by_little_and_nothing_is_missing(

@@ -103,11 +103,18 @@ def test_a_terminal_shows_level_and_buffer_and_ctrl_c_keeps_what_was_heard(
     target = tmp_path / "out.wav"
     with Running("play", server.url, "--source", "room:quiet", "--output", str(target), terminal=True) as running:
         # a second was heard, and so written
-        running.until(lambda running: "buffer" in running.err and "░" in running.err and "0:01  " in running.err)
+        running.until(lambda running: "buffer" in running.err and "░" in running.err and "0:01" in running.err)
         running.signal(signal.SIGINT)
         assert running.wait() == 130
     pcm, rate = samples(target)
     assert len(pcm) >= 2 * rate
+
+
+def test_what_begins_behind_the_end_of_a_file_becomes_an_empty_one(server: ServerProcess, tmp_path: Path) -> None:
+    target = tmp_path / "out.wav"
+    ran = antiphon("play", server.url, "--source", FILE, "--position", "99", "-o", str(target), "--sample-rate", "8000")
+    assert ran.code == 0, ran.err
+    assert samples(target) == (b"", 8000)
 
 
 def test_a_server_that_is_killed_in_mid_file_costs_nothing(media: Path, tmp_path: Path) -> None:

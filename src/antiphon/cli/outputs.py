@@ -51,7 +51,10 @@ class Output(ABC):
 
 
 class WavFile(Output):
-    """A file, begun with the first thing to write, so that a failure before leaves an older file alone."""
+    """A file, begun with the first thing to write, so that a failure before leaves an older file alone.
+
+    Where nothing fails and nothing is to be heard, it is there and empty.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -73,6 +76,13 @@ class WavFile(Output):
         file, self._file = self._file, None
         if file is not None:
             file.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self._rate:
+            self.write(b"")
+        super().__exit__(kind, error, trace)
 
 
 class StandardOutput(Output):
