@@ -1,14 +1,6 @@
 //! What the engine tells its owner, in batches.
 
-use std::{
-    collections::VecDeque,
-    io::{self, Read, Write},
-    os::{
-        fd::{AsRawFd, RawFd},
-        unix::net::UnixStream,
-    },
-    sync::Mutex,
-};
+use antiphon_events::{Queue, Told};
 
 use crate::{MemberId, stats::MemberStats};
 
@@ -125,110 +117,20 @@ pub enum Event {
     Overflow(u64),
 }
 
-impl Event {
-    /// Whether it may go where too many wait: there will be another of the kind, or its sender knows that it may be lost.
-    fn is_media(&self) -> bool {
+/// Events on their way to the owner, who watches a file descriptor for them.
+pub type Events = Queue<Event>;
+
+impl Told for Event {
+    const MOST: usize = 200_000;
+    /// Two seconds of three hundred participants.
+    const MOST_LOSABLE: usize = 30_000;
+
+    /// There will be another of the kind, or its sender knows that it may be lost.
+    fn losable(&self) -> bool {
         matches!(self, Self::Tap { .. } | Self::Audio { .. } | Self::Message { .. })
     }
-}
 
-/// Media events kept at most: two seconds of three hundred participants.
-const MOST_MEDIA: usize = 30_000;
-/// Events of other kinds kept at most.
-const MOST: usize = 200_000;
-
-#[derive(Debug, Default)]
-struct State {
-    events: VecDeque<Event>,
-    media: usize,
-    lost: u64,
-    told: bool,
-}
-
-/// Events on their way to the owner, who watches a file descriptor for them.
-#[derive(Debug)]
-pub struct Events {
-    state: Mutex<State>,
-    reader: UnixStream,
-    writer: UnixStream,
-}
-
-impl Events {
-    /// An empty queue.
-    ///
-    /// # Errors
-    /// The system's, where there are no more file descriptors.
-    pub fn new() -> io::Result<Self> {
-        let (reader, writer) = UnixStream::pair()?;
-        reader.set_nonblocking(true)?;
-        writer.set_nonblocking(true)?;
-        Ok(Self { state: Mutex::default(), reader, writer })
-    }
-
-    /// Readable while there is something to take.
-    pub fn fd(&self) -> RawFd {
-        self.reader.as_raw_fd()
-    }
-
-    /// Hands over a batch, which is empty afterwards.
-    pub(crate) fn extend(&self, batch: &mut Vec<Event>) {
-        if batch.is_empty() {
-            return;
-        }
-        let mut state = self.lock();
-        for event in batch.drain(..) {
-            let media = event.is_media();
-            if state.events.len() >= MOST || (media && state.media >= MOST_MEDIA) {
-                state.lost += 1;
-                continue;
-            }
-            state.media += usize::from(media);
-            state.events.push_back(event);
-        }
-        if !std::mem::replace(&mut state.told, true) {
-            // A full pipe is readable already.
-            let _ = (&self.writer).write(&[1]);
-        }
-    }
-
-    /// Takes at most `limit` events, the oldest first.
-    pub fn take(&self, limit: usize) -> Vec<Event> {
-        let mut state = self.lock();
-        let mut taken = Vec::new();
-        if state.lost > 0 {
-            taken.push(Event::Overflow(std::mem::take(&mut state.lost)));
-        }
-        let count = limit.min(state.events.len());
-        taken.extend(state.events.drain(..count));
-        state.media -= taken.iter().filter(|event| event.is_media()).count();
-        if state.events.is_empty() && std::mem::take(&mut state.told) {
-            let mut scratch = [0; 16];
-            let _ = (&self.reader).read(&mut scratch);
-        }
-        taken
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        // Nothing that is done under the lock can leave the queue half changed.
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_come_in_their_order_and_media_may_be_lost() {
-        let events = Events::new().unwrap();
-        let mut batch = vec![Event::Connected(1)];
-        batch.extend((0..=MOST_MEDIA).map(|_| Event::Tap { id: 1, pcm: Vec::new() }));
-        batch.push(Event::Disconnected(1));
-        events.extend(&mut batch);
-        let taken = events.take(usize::MAX);
-        assert_eq!(taken[0], Event::Overflow(1));
-        assert_eq!(taken[1], Event::Connected(1));
-        assert_eq!(taken.last(), Some(&Event::Disconnected(1)));
-        assert!(events.take(9).is_empty());
+    fn overflow(count: u64) -> Self {
+        Self::Overflow(count)
     }
 }
