@@ -15,7 +15,7 @@ EVERY = 0.25
 LENGTH = 0.03
 WHOLE = 0.9 * LENGTH
 """What is shorter is a part of one."""
-HELD = 2 * LENGTH
+HELD = 1.5 * LENGTH
 """What is longer is one whose end did not come in time: a player goes on with what it heard last, and fades it out.
 Its pitch is then a little off, as a period has a whole number of samples."""
 LOWEST = 500.0

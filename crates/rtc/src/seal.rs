@@ -119,7 +119,7 @@ impl Stream {
         packet.extend_from_slice(payload);
         let nonce = Nonce::assume_unique_for_key(nonce(self.salt, self.ssrc, head.place.sequence));
         let body = &mut packet[header.len()..];
-        let tag = self.key.0.seal_in_place_separate_tag(nonce, Aad::from(&*header), body).ok()?;
+        let tag = self.key.0.seal_in_place_separate_tag(nonce, Aad::from(header), body).ok()?;
         packet.extend_from_slice(tag.as_ref());
         Some(packet)
     }
