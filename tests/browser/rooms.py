@@ -18,7 +18,7 @@ from support.audio import SPEECH
 RATE = 48_000
 BURST_S = 0.2
 """Seconds of a tone, and of the pause after it: what neither begins nor ends is taken for noise by the browser."""
-PAUSE_S = 1.5
+PAUSE_S = 3.0
 LOUD_DB = -60
 """A tone that is heard is over this, in a band of 12 Hz; one that is not is far under."""
 

@@ -13,7 +13,7 @@ from scripts.extension import build
 from browser.extension import Extension, chromium_with, extension_id, say, speaking_page
 from browser.kit import FAKE_DEVICE, SHOTS, chromium
 from browser.rooms import with_pause
-from integration.observe import metrics
+from integration.observe import metrics, streams_are
 from support.audio import transcripts
 from support.server import SCRIPTED, ServerProcess, start_server
 from support.words import among, until_understood
@@ -121,7 +121,7 @@ async def test_the_microphone_is_captioned_apart_from_the_tab(
         assert (await metrics(server.url))["antiphon_streams"] == 2
         await panel.stop()
         await panel.phase("idle")
-        assert (await metrics(server.url))["antiphon_streams"] == 0
+        await streams_are(server.url, 0)
 
 
 async def test_captions_go_on_when_the_server_comes_back(opens: Opens, origin: str, speaking: str) -> None:
