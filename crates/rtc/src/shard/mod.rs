@@ -37,7 +37,7 @@ const BATCHES: usize = 8;
 /// Commands taken before anything else gets its turn.
 const COMMANDS: usize = 256;
 /// From so many datagrams a second on, a thread lets them gather for a moment, so that one system call takes several.
-const BUSY: usize = 4_000;
+const BUSY: usize = 1_500;
 const GATHERING: Duration = Duration::from_micros(250);
 /// How often that is decided.
 const DECIDING: Duration = Duration::from_millis(50);
