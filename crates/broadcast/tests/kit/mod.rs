@@ -144,6 +144,11 @@ impl Listener {
         Self { stream, bytes: Vec::new() }
     }
 
+    /// Lets the connection hold more.
+    pub fn widen(&self) {
+        SockRef::from(&self.stream).set_recv_buffer_size(1 << 20).unwrap();
+    }
+
     /// The next frame's kind and payload; None at the end of the connection.
     pub fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
         self.frame_by(4096)
