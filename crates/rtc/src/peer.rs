@@ -120,6 +120,9 @@ pub(crate) struct Peer {
     rtc: Rtc,
     /// Streams to the peer, in the order of its m-lines.
     pub(crate) slots: Vec<Slot>,
+    /// Streams of lines that the peer does not want for now. They go on where they were: a number that came twice would
+    /// be a nonce that comes twice. No more than lines in an offer, which never get fewer (RFC 3264, section 8).
+    resting: Vec<Slot>,
     channel: Option<ChannelId>,
     /// Audio lines with the number of RFC 6464's extension on each.
     lines: Vec<(Mid, Option<u8>)>,
@@ -171,6 +174,7 @@ impl Peer {
             listen: true,
             rtc,
             slots: Vec::new(),
+            resting: Vec::new(),
             channel: None,
             lines: Vec::new(),
             apart: Vec::new(),
@@ -237,8 +241,11 @@ impl Peer {
         self.opus = opus.filter(|_| !lines.is_empty());
         let sending = |mid: &Mid| self.rtc.media(*mid).is_some_and(|media| media.direction().is_sending());
         let sending: Vec<_> = lines.into_iter().filter(|(mid, _)| sending(mid)).take(MOST_STREAMS).collect();
-        self.slots.retain(|slot| sending.iter().any(|(mid, _)| *mid == slot.mid));
+        self.resting.extend(self.slots.extract_if(.., |slot| !sending.iter().any(|(mid, _)| *mid == slot.mid)));
         for (mid, level) in sending {
+            if let Some(at) = self.resting.iter().position(|slot| slot.mid == mid) {
+                self.slots.push(self.resting.swap_remove(at));
+            }
             match self.slots.iter_mut().find(|slot| slot.mid == mid) {
                 Some(slot) => slot.level = level,
                 None => self.slots.push(Slot { mid, forward: Forward::default(), level, newest: 0, apart: None }),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use antiphon_core::opus::{Decoder, Encoder, EncoderConfig};
 use antiphon_rtc::{EngineConfig, Event, LocalInput, LocalOutput, RoomMode, RoomOptions};
 use kit::{Client, Server};
+use str0m::media::Direction;
 
 fn server() -> Server {
     Server::new(&EngineConfig::default())
@@ -132,6 +133,44 @@ fn packets_that_take_no_turn_of_their_session_arrive_like_all_others() {
             (Some(-20), Some(true))
         );
     }
+}
+
+#[test]
+fn a_line_that_rests_for_a_while_uses_no_number_twice() {
+    let mut server = server();
+    let room = server.room(RoomMode::Mix);
+    let (mut ann, mut bob) = server.pair(room);
+    let said = tone(440.0, 1);
+    let mut hear = |server: &mut Server, bob: &mut Client| {
+        let heard = bob.packets.len();
+        server.until(&mut [&mut ann, bob], "the mix", |_, clients| {
+            clients[0].speak(&said[0], 20);
+            clients[1].packets.len() > heard + 20
+        });
+    };
+    hear(&mut server, &mut bob);
+    for direction in [Direction::SendOnly, Direction::SendRecv] {
+        let offer = bob.turn(direction);
+        server.engine.offer(bob.id, offer).unwrap();
+        let answer = server.answer(bob.id).unwrap();
+        bob.answer(&answer);
+        server.pass(&mut [&mut bob], Duration::from_millis(100));
+    }
+    hear(&mut server, &mut bob);
+    server.engine.stats(bob.id).unwrap();
+    let mut sent = 0;
+    server.until(&mut [&mut bob], "figures", |events, _| {
+        sent = events
+            .iter()
+            .map(|event| if let Event::Stats { stats, .. } = event { stats.packets_sent } else { 0 })
+            .sum();
+        sent > 0
+    });
+    // A packet whose number has been there is thrown away where it comes.
+    server.pass(&mut [&mut bob], Duration::from_millis(60));
+    assert!(bob.packets.len() as u64 >= sent, "{} of {sent}", bob.packets.len());
+    let steps = bob.packets.windows(2).map(|pair| *pair[1].seq_no - *pair[0].seq_no);
+    assert_eq!(steps.max(), Some(1));
 }
 
 #[test]

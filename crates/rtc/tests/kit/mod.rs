@@ -125,6 +125,15 @@ impl Client {
         offer.to_sdp_string()
     }
 
+    /// Another offer, in which the first line goes another way.
+    pub fn turn(&mut self, direction: Direction) -> String {
+        let mut api = self.rtc.sdp_api();
+        api.set_direction(self.mids[0], direction);
+        let (offer, pending) = api.apply().unwrap();
+        self.pending = Some(pending);
+        offer.to_sdp_string()
+    }
+
     pub fn answer(&mut self, sdp: &str) {
         let answer = SdpAnswer::from_sdp_string(sdp).unwrap();
         self.rtc.sdp_api().accept_answer(self.pending.take().unwrap(), answer).unwrap();
