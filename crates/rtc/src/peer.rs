@@ -20,6 +20,7 @@ use str0m::{
 use crate::{
     MemberId,
     event::Refusal,
+    net::udp::UdpDoor,
     room::{Forward, Place},
     seal::{self, Head},
     stats::MemberStats,
@@ -95,9 +96,10 @@ pub(crate) struct Slot {
 }
 
 /// How a packet goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {
     /// By itself: all there is to do.
-    Apart(Datagram),
+    Apart,
     /// By a turn of the session.
     Turn,
     /// Not at all: it is of before its turn, or nothing was negotiated.
@@ -376,13 +378,14 @@ impl Peer {
         self.opus.is_some_and(|(_, red)| red.is_some())
     }
 
-    /// Sends a packet on one of the peer's streams; what a turn of the session brought is in `turn`.
+    /// Sends a packet on one of the peer's streams: by the door, or by a turn of the session, of which all is in `turn`.
     pub(crate) fn send(
         &mut self,
         slot: usize,
         packet: Written<'_>,
         now: Instant,
         micros: i64,
+        door: &mut UdpDoor,
         turn: &mut Turn,
     ) -> Sent {
         let Some((opus, red)) = self.opus else { return Sent::Not };
@@ -400,12 +403,12 @@ impl Peer {
         let level = packet.level.map(|level| level.min(127) | u8::from(packet.voice) << 7);
         let head = Head { payload_type: *payload_type, place, level: at.level.zip(level) };
         if let Some(stream) = &mut at.apart
-            && let Some((to, sealed)) = stream.seal(&head, packet.payload)
+            && let Some(()) = door.push_with(stream.to(), |out| stream.seal(&head, packet.payload, out))
         {
             at.newest = place.sequence;
             self.stats.sealed_apart += 1;
             seal::count(&mut self.apart, stream.ssrc(), packet.payload.len());
-            return Sent::Apart(Datagram { protocol: Protocol::Udp, to, contents: sealed.into() });
+            return Sent::Apart;
         }
         at.apart = None;
         seal::forget();
@@ -419,6 +422,24 @@ impl Peer {
             });
         }
         Sent::Turn
+    }
+
+    /// Reads a part of each line of memory that [`Self::send`] needs, and lies here.
+    pub(crate) fn touch(&self) -> u64 {
+        let opus = self.opus.map_or(0, |(opus, _)| u64::from(*opus));
+        opus + u64::from(self.connected) + self.stats.packets_sent + self.stats.sealed_apart + self.slots.len() as u64
+    }
+
+    /// Of what lies where this points to.
+    pub(crate) fn touch_slot(&self, slot: usize) -> u64 {
+        let slot =
+            self.slots.get(slot).map_or(0, |slot| slot.newest + slot.apart.as_ref().map_or(0, seal::Stream::left));
+        slot + self.apart.first().map_or(0, seal::Apart::counted)
+    }
+
+    /// Of what lies where that points to.
+    pub(crate) fn touch_key(&self, slot: usize) -> u64 {
+        self.slots.get(slot).and_then(|slot| slot.apart.as_ref()).map_or(0, seal::Stream::touch_key)
     }
 
     fn write(&mut self, slot: usize, payload_type: Pt, place: Place, packet: Written<'_>, now: Instant) {

@@ -55,6 +55,13 @@ pub(crate) struct Apart {
     octets: u32,
 }
 
+impl Apart {
+    /// Packets.
+    pub(crate) fn counted(&self) -> u64 {
+        self.packets.into()
+    }
+}
+
 /// Gives a session its turn, with what its reports have to count besides.
 pub(crate) fn counting<T>(apart: &mut Vec<Apart>, turn: impl FnOnce() -> T) -> T {
     APART.set(std::mem::take(apart));
@@ -100,28 +107,43 @@ impl Stream {
         self.ssrc
     }
 
-    /// Seals a packet, with where it goes; `None` where the session has to.
-    pub(crate) fn seal(&mut self, head: &Head, payload: &[u8]) -> Option<(SocketAddr, Vec<u8>)> {
+    /// Packets until its session gets one.
+    pub(crate) fn left(&self) -> u64 {
+        self.left.into()
+    }
+
+    /// Reads where the key lies.
+    pub(crate) fn touch_key(&self) -> u64 {
+        self.key.0.algorithm().key_len() as u64
+    }
+
+    /// Where its packets go.
+    pub(crate) fn to(&self) -> SocketAddr {
+        self.to
+    }
+
+    /// Appends a packet, sealed; `None` where the session has to.
+    pub(crate) fn seal(&mut self, head: &Head, payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
         if head.place.sequence <= self.newest || self.left == 0 {
             return None;
         }
-        let packet = self.sealed(head, payload)?;
+        self.write(head, payload, out)?;
         self.newest = head.place.sequence;
         self.left -= 1;
-        Some((self.to, packet))
+        Some(())
     }
 
-    fn sealed(&self, head: &Head, payload: &[u8]) -> Option<Vec<u8>> {
+    fn write(&self, head: &Head, payload: &[u8], out: &mut Vec<u8>) -> Option<()> {
         let mut buffer = [0; LONGEST_HEADER];
         let header = header(head, self.ssrc, &mut buffer);
-        let mut packet = Vec::with_capacity(header.len() + payload.len() + TAG);
-        packet.extend_from_slice(header);
-        packet.extend_from_slice(payload);
+        out.reserve(header.len() + payload.len() + TAG);
+        out.extend_from_slice(header);
+        let body = out.len();
+        out.extend_from_slice(payload);
         let nonce = Nonce::assume_unique_for_key(nonce(self.salt, self.ssrc, head.place.sequence));
-        let body = &mut packet[header.len()..];
-        let tag = self.key.0.seal_in_place_separate_tag(nonce, Aad::from(header), body).ok()?;
-        packet.extend_from_slice(tag.as_ref());
-        Some(packet)
+        let tag = self.key.0.seal_in_place_separate_tag(nonce, Aad::from(header), &mut out[body..]).ok()?;
+        out.extend_from_slice(tag.as_ref());
+        Some(())
     }
 }
 
@@ -152,7 +174,13 @@ pub(crate) fn learn<'a>(
     let salt = nonce(seen.nonce, ssrc, head.place.sequence);
     let newest = newest.max(head.place.sequence);
     let stream = Stream { key: seen.key, salt, ssrc, to, newest, left: MOST_APART };
-    debug_assert_eq!(stream.sealed(head, payload).as_deref(), Some(datagram), "both seal alike");
+    debug_assert!(
+        {
+            let mut sealed = Vec::new();
+            stream.write(head, payload, &mut sealed).is_some() && sealed == datagram
+        },
+        "both seal alike"
+    );
     Some(stream)
 }
 
@@ -393,7 +421,10 @@ mod tests {
                 let to = "127.0.0.1:9".parse().unwrap();
                 let mut learnt = learn(&first, b"one", 0, |_| Some((to, &sent))).unwrap();
                 assert_eq!(learnt.salt, SALT);
-                assert_eq!(learnt.seal(&second, b"two"), Some((to, session(&second, b"two"))));
+                assert_eq!(learnt.to(), to);
+                let mut sealed = b"before".to_vec();
+                learnt.seal(&second, b"two", &mut sealed).unwrap();
+                assert_eq!(sealed, [b"before", &session(&second, b"two")[..]].concat());
             }
         }
     }
@@ -401,9 +432,11 @@ mod tests {
     #[test]
     fn no_number_is_used_twice_and_the_session_gets_a_packet_now_and_then() {
         let mut stream = stream(100);
-        assert!(stream.seal(&head(100, None), b"again").is_none());
-        assert!(stream.seal(&head(99, None), b"late").is_none());
-        let sealed = (101..1000).take_while(|&at| stream.seal(&head(at, None), b"new").is_some()).count();
+        let mut out = Vec::new();
+        assert!(stream.seal(&head(100, None), b"again", &mut out).is_none());
+        assert!(stream.seal(&head(99, None), b"late", &mut out).is_none());
+        assert!(out.is_empty());
+        let sealed = (101..1000).take_while(|&at| stream.seal(&head(at, None), b"new", &mut out).is_some()).count();
         assert_eq!(sealed, MOST_APART as usize);
     }
 

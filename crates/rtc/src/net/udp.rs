@@ -1,32 +1,35 @@
 //! The one UDP port, shared by all peers and all threads.
 
 use std::{
-    collections::VecDeque,
     io::{self, ErrorKind},
     net::SocketAddr,
 };
 
 use mio::net::UdpSocket;
 use socket2::{Domain, Protocol, Socket, Type};
-use str0m::net::DatagramSend;
 
 use super::batch;
 
 /// What the kernel is asked to keep of each direction while a thread is busy.
 const KERNEL_BUFFER: usize = 4 << 20;
-/// Datagrams that wait for the kernel at most; the oldest goes first.
+/// Datagrams that wait for the kernel at most; the oldest go first.
 const LONGEST_QUEUE: usize = 4096;
 
-/// A datagram on its way out.
-pub(crate) struct Outgoing {
-    pub(crate) to: SocketAddr,
-    pub(crate) contents: DatagramSend,
+/// Memory for what waits is given back beyond this.
+const KEPT_BYTES: usize = 256 << 10;
+
+/// A datagram on its way out: where to, and where its bytes end.
+struct Outgoing {
+    to: SocketAddr,
+    end: usize,
 }
 
 /// A socket and what waits to leave by it.
 pub(crate) struct UdpDoor {
     pub(crate) socket: UdpSocket,
-    queue: VecDeque<Outgoing>,
+    queue: Vec<Outgoing>,
+    /// The datagrams of the queue, one after the other.
+    bytes: Vec<u8>,
 }
 
 /// Binds a socket that others may share.
@@ -42,40 +45,162 @@ pub(crate) fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::Ud
     let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
     let _ = socket.set_send_buffer_size(KERNEL_BUFFER);
     socket.set_nonblocking(true)?;
+    keep_whole(&socket);
     socket.bind(&address.into())?;
     Ok(socket.into())
 }
 
+/// Has datagrams sent whole, by no path's rules but their own: none is longer than any path takes (RFC 8085, section
+/// 3.2), and what is never cut needs no identification (RFC 6864), which the kernel would make for each.
+#[cfg(target_os = "linux")]
+fn keep_whole(socket: &Socket) {
+    use std::os::fd::AsRawFd;
+    let probe: libc::c_int = libc::IP_PMTUDISC_PROBE;
+    // SAFETY: the option is one int, whose length is told, and which outlives the call. Without it all is as before.
+    unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            (&raw const probe).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        );
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn keep_whole(_: &Socket) {}
+
 impl UdpDoor {
     pub(crate) fn new(socket: std::net::UdpSocket) -> Self {
-        Self { socket: UdpSocket::from_std(socket), queue: VecDeque::new() }
+        Self { socket: UdpSocket::from_std(socket), queue: Vec::new(), bytes: Vec::new() }
     }
 
-    /// Lets a datagram wait for [`Self::flush`], or for as many as one system call takes.
-    pub(crate) fn push(&mut self, datagram: Outgoing) {
+    /// Lets a datagram wait for [`Self::flush`], or for as many as one system call takes. What `write` appends is it;
+    /// where that gives nothing, there is none.
+    pub(crate) fn push_with(&mut self, to: SocketAddr, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
         if self.queue.len() >= LONGEST_QUEUE {
-            self.queue.pop_front();
+            self.forget(batch::SENT);
         }
-        self.queue.push_back(datagram);
+        let start = self.bytes.len();
+        if write(&mut self.bytes).is_none() {
+            self.bytes.truncate(start);
+            return None;
+        }
+        self.queue.push(Outgoing { to, end: self.bytes.len() });
         // Where the kernel is full, it is not asked again for each.
         if self.queue.len().is_multiple_of(batch::SENT) {
             self.flush();
         }
+        Some(())
+    }
+
+    /// Lets a datagram wait likewise.
+    pub(crate) fn push(&mut self, to: SocketAddr, datagram: &[u8]) {
+        let _ = self.push_with(to, |bytes| {
+            bytes.extend_from_slice(datagram);
+            Some(())
+        });
     }
 
     /// Hands to the kernel what it takes.
     pub(crate) fn flush(&mut self) {
-        while !self.queue.is_empty() {
-            let waiting = self.queue.iter().map(|datagram| (datagram.to, &datagram.contents[..]));
+        let mut gone = 0;
+        while gone < self.queue.len() {
+            let mut start = if gone == 0 { 0 } else { self.queue[gone - 1].end };
+            let waiting = self.queue[gone..].iter().map(|&Outgoing { to, end }| {
+                let datagram = &self.bytes[start..end];
+                start = end;
+                (to, datagram)
+            });
             match batch::send(&self.socket, waiting) {
-                Ok(sent) => drop(self.queue.drain(..sent.max(1))),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Ok(sent) => gone += sent.max(1),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // That one can't be sent: no route, a port that is closed.
-                Err(_) => {
-                    self.queue.pop_front();
-                }
+                Err(_) => gone += 1,
             }
         }
+        self.forget(gone);
+    }
+
+    /// Forgets the first ones of the queue.
+    fn forget(&mut self, count: usize) {
+        let Some(end) = count.checked_sub(1).and_then(|last| self.queue.get(last)).map(|last| last.end) else { return };
+        self.queue.drain(..count);
+        self.bytes.drain(..end);
+        self.queue.iter_mut().for_each(|datagram| datagram.end -= end);
+        if self.queue.is_empty() {
+            self.bytes.shrink_to(KEPT_BYTES);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test ends there")]
+
+    use std::{net::UdpSocket as Plain, time::Duration};
+
+    use super::*;
+
+    /// A door, and somebody who is sent to.
+    fn pair() -> (UdpDoor, Plain, SocketAddr) {
+        let door = UdpDoor::new(bind("127.0.0.1:0".parse().unwrap(), false).unwrap());
+        let other = Plain::bind("127.0.0.1:0").unwrap();
+        other.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let address = other.local_addr().unwrap();
+        (door, other, address)
+    }
+
+    /// The next so many datagrams.
+    fn taken(other: &Plain, count: usize) -> Vec<Vec<u8>> {
+        let mut buffer = [0; 2048];
+        (0..count)
+            .map(|_| {
+                let length = other.recv(&mut buffer).unwrap();
+                buffer[..length].to_vec()
+            })
+            .collect()
+    }
+
+    fn datagram(number: usize) -> Vec<u8> {
+        vec![number as u8; 1 + number * 7 % 300]
+    }
+
+    #[test]
+    fn datagrams_come_whole_and_in_order_however_many_wait() {
+        let (mut door, other, address) = pair();
+        let numbers = 0..2 * batch::SENT + 9;
+        numbers.clone().for_each(|number| door.push(address, &datagram(number)));
+        door.flush();
+        assert_eq!(taken(&other, numbers.len()), numbers.map(datagram).collect::<Vec<_>>());
+        assert!(door.queue.is_empty() && door.bytes.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_written_or_forgotten_takes_nothing_from_the_others() {
+        let (mut door, other, address) = pair();
+        (0..5).for_each(|number| door.push(address, &datagram(number)));
+        let refused = door.push_with(address, |bytes| {
+            bytes.extend_from_slice(b"half of it");
+            None
+        });
+        assert_eq!(refused, None);
+        door.push(address, &datagram(5));
+        door.forget(2);
+        door.flush();
+        assert_eq!(taken(&other, 4), (2..6).map(datagram).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_datagram_that_has_no_way_to_go_holds_nobody_up() {
+        let (mut door, other, address) = pair();
+        door.push(address, &datagram(1));
+        // There is no way from an IPv4 socket to an IPv6 address.
+        door.push("[::1]:9".parse().unwrap(), &datagram(2));
+        door.push(address, &datagram(3));
+        door.flush();
+        assert_eq!(taken(&other, 2), [datagram(1), datagram(3)]);
     }
 }

@@ -4,16 +4,14 @@ mod forward;
 mod speakers;
 mod uplink;
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::time::Duration;
 
 use antiphon_core::{
     mixer::{InputFormat, OutputFormat, RoomConfig},
     opus::{Application, EncoderConfig, FrameSize},
     room::{Input, MixRoom, MixRoomConfig},
 };
+use rustc_hash::{FxHashMap, FxHashSet};
 
 pub use forward::{Forward, Place};
 pub(crate) use speakers::{Speakers, assign};
@@ -61,13 +59,13 @@ pub(crate) struct Tap {
 
 pub(crate) struct Room {
     pub(crate) options: RoomOptions,
-    pub(crate) seats: HashMap<MemberId, Seat>,
-    pub(crate) locals: HashMap<MemberId, Local>,
-    pub(crate) taps: HashMap<MemberId, Tap>,
-    pub(crate) muted: HashSet<MemberId>,
+    pub(crate) seats: FxHashMap<MemberId, Seat>,
+    pub(crate) locals: FxHashMap<MemberId, Local>,
+    pub(crate) taps: FxHashMap<MemberId, Tap>,
+    pub(crate) muted: FxHashSet<MemberId>,
     pub(crate) speakers: Speakers,
     /// Whose packets go to whom, and on which of their streams.
-    pub(crate) routes: HashMap<MemberId, Vec<(MemberId, usize)>>,
+    pub(crate) routes: FxHashMap<MemberId, Vec<(MemberId, usize)>>,
     pub(crate) mix: Option<MixRoom>,
     /// Its next tick is in the owner's heap.
     pub(crate) ticking: bool,
@@ -80,11 +78,11 @@ impl Room {
     pub(crate) fn new(options: RoomOptions) -> antiphon_core::Result<Self> {
         let mut room = Self {
             speakers: Speakers::new(options.loudest.max(1), options.tick_ms),
-            seats: HashMap::new(),
-            locals: HashMap::new(),
-            taps: HashMap::new(),
-            muted: HashSet::new(),
-            routes: HashMap::new(),
+            seats: FxHashMap::default(),
+            locals: FxHashMap::default(),
+            taps: FxHashMap::default(),
+            muted: FxHashSet::default(),
+            routes: FxHashMap::default(),
             mix: None,
             ticking: false,
             chosen: Vec::new(),

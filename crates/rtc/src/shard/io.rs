@@ -16,7 +16,7 @@ use super::{BATCHES, FIRST_CONNECTION, Shard, command::Command};
 use crate::{
     MemberId,
     event::Event,
-    net::{batch::RECEIVED, udp::Outgoing},
+    net::batch::RECEIVED,
     peer::{Datagram, Path},
 };
 
@@ -180,7 +180,7 @@ impl Shard {
     pub(super) fn send(&mut self, datagram: Datagram) {
         let Datagram { protocol, to, contents } = datagram;
         match (protocol, &mut self.tcp) {
-            (Protocol::Udp, _) => self.udp.push(Outgoing { to, contents }),
+            (Protocol::Udp, _) => self.udp.push(to, &contents),
             (_, Some(tcp)) => tcp.send(to, &contents),
             _ => {}
         }

@@ -16,6 +16,7 @@ use std::{
 };
 
 use mio::{Events as Readiness, Interest, Poll, Token, net::TcpListener};
+use rustc_hash::FxHashMap;
 
 use crate::{
     MemberId, RoomId,
@@ -81,10 +82,10 @@ pub(crate) struct Shard {
     max_peers: usize,
     peer_timeout: Duration,
     epoch: Instant,
-    peers: HashMap<MemberId, Peer>,
-    rooms: HashMap<RoomId, Room>,
+    peers: FxHashMap<MemberId, Peer>,
+    rooms: FxHashMap<RoomId, Room>,
     /// Where participants who do not speak WebRTC are.
-    locals: HashMap<MemberId, RoomId>,
+    locals: FxHashMap<MemberId, RoomId>,
     /// Whose datagrams come from where.
     by_path: HashMap<Path, MemberId>,
     by_credentials: HashMap<String, MemberId>,
@@ -133,9 +134,9 @@ impl Shard {
             max_peers: parts.max_peers,
             peer_timeout: parts.peer_timeout,
             epoch: now,
-            peers: HashMap::new(),
-            rooms: HashMap::new(),
-            locals: HashMap::new(),
+            peers: FxHashMap::default(),
+            rooms: FxHashMap::default(),
+            locals: FxHashMap::default(),
             by_path: HashMap::new(),
             by_credentials: HashMap::new(),
             timers: BinaryHeap::new(),
