@@ -106,7 +106,7 @@ impl Line {
 /// Sends without waiting; None where the socket takes nothing now.
 fn send(socket: &Socket, bytes: &[u8]) -> io::Result<Option<usize>> {
     loop {
-        match socket.send_with_flags(bytes, FLAGS) {
+        match send_once(socket, bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => return Ok(Some(count)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
@@ -114,6 +114,21 @@ fn send(socket: &Socket, bytes: &[u8]) -> io::Result<Option<usize>> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// The system call by itself: the C library's function is a point where threads are cancelled, and pays for that.
+#[cfg(target_os = "linux")]
+fn send_once(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+    let nobody: *const libc::sockaddr = std::ptr::null();
+    // SAFETY: these are sendto(2)'s arguments; the bytes outlive the call, and no address is given.
+    let sent =
+        unsafe { libc::syscall(libc::SYS_sendto, socket.as_raw_fd(), bytes.as_ptr(), bytes.len(), FLAGS, nobody, 0) };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send_once(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+    socket.send_with_flags(bytes, FLAGS)
 }
 
 #[cfg(target_os = "linux")]

@@ -8,6 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Adds to a counter that no other thread writes: a store waits for nobody, as an addition that is one step does.
+pub(crate) fn add(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Relaxed) + more, Relaxed);
+}
+
 /// A tape, as its owner sees it.
 #[derive(Debug)]
 pub(crate) struct TapeShared {
@@ -47,12 +52,13 @@ pub(crate) struct ReaderShared {
     /// What its packets last, on the tape it was last put on.
     pub(crate) frame_us: AtomicU64,
     pub(crate) live: AtomicBool,
+    // The thread writes these.
+    pub(crate) position: AtomicU64,
     pub(crate) sent: AtomicU64,
     pub(crate) bytes: AtomicU64,
     pub(crate) dropped: AtomicU64,
     pub(crate) stalls: AtomicU64,
     pub(crate) underruns: AtomicU64,
-    pub(crate) position: AtomicU64,
 }
 
 /// What is known of a reader.
@@ -85,7 +91,7 @@ impl ReaderShared {
     }
 }
 
-/// What was counted since the start.
+/// What was counted since the start, all of it by the thread.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) readers: AtomicUsize,

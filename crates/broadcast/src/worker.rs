@@ -2,10 +2,9 @@
 
 mod reader;
 mod shelf;
+mod wakes;
 
 use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
     io,
     sync::{
         Arc,
@@ -16,6 +15,7 @@ use std::{
 };
 
 use mio::{Events as Readiness, Interest, Poll, Token, unix::SourceFd};
+use rustc_hash::FxHashMap;
 use socket2::Socket;
 
 use crate::{
@@ -28,12 +28,15 @@ use crate::{
 };
 use reader::{Reader, Turn};
 use shelf::Shelf;
+use wakes::Wakes;
 
 pub(crate) const WAKE: Token = Token(0);
 const ALARM: Token = Token(1);
 const FIRST_READER: usize = 2;
 /// Commands taken before anything else gets its turn.
 const COMMANDS: usize = 256;
+/// Readers whose memory is asked for at once: as many as a processor waits for side by side.
+const AHEAD: usize = 16;
 /// Longest sleep.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// How often the thread says what it costs.
@@ -56,28 +59,36 @@ pub(crate) struct Worker {
     /// When the alarm is set for; 0: it isn't.
     alarm_at: u64,
     clock: Clock,
-    tapes: HashMap<TapeId, Shelf>,
+    tapes: FxHashMap<TapeId, Shelf>,
     readers: Vec<Option<Reader>>,
     free: Vec<usize>,
-    slots: HashMap<ReaderId, usize>,
+    slots: FxHashMap<ReaderId, usize>,
     /// When readers want their turn. Those that have changed their mind since have no effect.
-    wakes: BinaryHeap<Reverse<(u64, usize)>>,
+    wakes: Wakes,
     news: Vec<Event>,
     late: Vec<u64>,
     accounted: u64,
 }
 
 /// Microseconds since the thread's beginning.
-#[derive(Clone, Copy)]
-struct Clock(Instant);
+struct Clock {
+    beginning: Instant,
+    /// When it was looked at last.
+    now: u64,
+}
 
 impl Clock {
-    fn now(self) -> u64 {
-        self.at(Instant::now())
+    fn new() -> Self {
+        Self { beginning: Instant::now(), now: 0 }
     }
 
-    fn at(self, instant: Instant) -> u64 {
-        instant.saturating_duration_since(self.0).as_micros() as u64
+    fn look(&mut self) -> u64 {
+        self.now = self.at(Instant::now());
+        self.now
+    }
+
+    fn at(&self, instant: Instant) -> u64 {
+        instant.saturating_duration_since(self.beginning).as_micros() as u64
     }
 }
 
@@ -88,12 +99,12 @@ impl Worker {
             parts,
             alarm,
             alarm_at: 0,
-            clock: Clock(Instant::now()),
-            tapes: HashMap::new(),
+            clock: Clock::new(),
+            tapes: FxHashMap::default(),
             readers: Vec::new(),
             free: Vec::new(),
-            slots: HashMap::new(),
-            wakes: BinaryHeap::new(),
+            slots: FxHashMap::default(),
+            wakes: Wakes::default(),
             news: Vec::new(),
             late: Vec::new(),
             accounted: 0,
@@ -116,6 +127,7 @@ impl Worker {
             }
             // Before the commands are looked at, so that whoever comes too late for that wakes the thread again.
             self.parts.told.swap(false, Ordering::SeqCst);
+            self.clock.look();
             for event in ready.iter().filter(|event| event.token().0 >= FIRST_READER) {
                 let slot = event.token().0 - FIRST_READER;
                 self.ready(slot, event.is_error() || event.is_write_closed());
@@ -129,8 +141,8 @@ impl Worker {
 
     /// How long the poll may sleep, with the alarm set for the first who wants a turn.
     fn sleep(&mut self) -> Option<Duration> {
-        let now = self.clock.now();
-        let next = self.wakes.peek().map_or(u64::MAX, |Reverse((at, _))| *at);
+        let now = self.clock.look();
+        let next = self.wakes.next().unwrap_or(u64::MAX);
         if next <= now {
             return Some(Duration::ZERO);
         }
@@ -152,17 +164,18 @@ impl Worker {
 
     /// Gives those their turn whose time has come.
     fn wake(&mut self) {
-        let now = self.clock.now();
-        while let Some(Reverse((at, slot))) = self.wakes.peek().copied()
-            && at <= now
-        {
-            self.wakes.pop();
-            if let Some(reader) = self.readers[slot].as_mut()
-                && reader.wake == Some(at)
-            {
-                reader.wake = None;
-                self.serve(slot);
+        let now = self.clock.look();
+        while let Some((at, slots)) = self.wakes.take(now) {
+            for (place, &slot) in slots.iter().enumerate() {
+                self.fetch(&slots, place);
+                if let Some(reader) = self.readers[slot].as_mut()
+                    && reader.wake == Some(at)
+                {
+                    reader.wake = None;
+                    self.serve(slot);
+                }
             }
+            self.wakes.done_with(slots);
         }
     }
 
@@ -178,15 +191,25 @@ impl Worker {
         }
     }
 
+    /// Reads, now and then, what the next readers need, which was last used a packet ago: it is waited for at once, where a
+    /// reader at a time would wait for each place in turn.
+    fn fetch(&self, slots: &[usize], place: usize) {
+        if place.is_multiple_of(AHEAD) {
+            let readers = slots[place..].iter().take(AHEAD).filter_map(|slot| self.readers[*slot].as_ref());
+            // The reads are all there is to it.
+            std::hint::black_box(readers.map(Reader::touch).fold(0, u64::wrapping_add));
+        }
+    }
+
     /// Gives a reader its turn: what is due and can be written is written.
     fn serve(&mut self, slot: usize) {
         self.go_over(slot);
         let Some(reader) = self.readers[slot].as_mut() else { return };
-        let turn = reader.turn(&self.tapes, self.clock, &mut self.news, &mut self.late, &self.parts.totals);
+        let turn = reader.turn(&self.tapes, &mut self.clock, &mut self.news, &mut self.late, &self.parts.totals);
         match turn {
             Ok(Turn::Wait(wake)) => {
-                if wake.is_some() && wake != reader.wake {
-                    self.wakes.extend(wake.map(|at| Reverse((at, slot))));
+                if let Some(at) = wake.filter(|_| wake != reader.wake) {
+                    self.wakes.add(at, slot);
                 }
                 reader.wake = wake;
                 let due = reader.cursor.due();
@@ -218,6 +241,7 @@ impl Worker {
     fn obey(&mut self) -> Option<bool> {
         for _ in 0..COMMANDS {
             let Ok(command) = self.parts.commands.try_recv() else { return Some(false) };
+            self.clock.look();
             match command {
                 Command::OpenTape { tape, shared } => {
                     self.tapes.insert(tape, Shelf::new(shared));
@@ -248,7 +272,9 @@ impl Worker {
     fn news_of(&mut self, tape: TapeId, change: impl FnOnce(&mut Shelf, &Totals)) {
         let Some(shelf) = self.tapes.get_mut(&tape) else { return };
         change(shelf, &self.parts.totals);
-        for slot in shelf.readers() {
+        let slots = shelf.readers();
+        for (place, &slot) in slots.iter().enumerate() {
+            self.fetch(&slots, place);
             self.serve(slot);
         }
         if let Some(shelf) = self.tapes.get_mut(&tape) {
@@ -257,7 +283,7 @@ impl Worker {
     }
 
     /// Does something to a reader, and gives it its turn.
-    fn act(&mut self, reader: ReaderId, change: impl FnOnce(&mut Reader, &HashMap<TapeId, Shelf>)) {
+    fn act(&mut self, reader: ReaderId, change: impl FnOnce(&mut Reader, &FxHashMap<TapeId, Shelf>)) {
         let Some(&slot) = self.slots.get(&reader) else { return };
         if let Some(reader) = self.readers[slot].as_mut() {
             change(reader, &self.tapes);
@@ -345,7 +371,7 @@ impl Worker {
         let Some(&slot) = self.slots.get(&reader) else { return };
         self.leave_tapes(slot);
         if let Some(reader) = self.readers[slot].as_mut() {
-            reader.leaving.get_or_insert(self.clock.now() + LETTING_GO);
+            reader.leaving.get_or_insert(self.clock.now + LETTING_GO);
             reader.cursor.end();
             self.serve(slot);
         }
@@ -387,7 +413,7 @@ impl Worker {
             self.parts.totals.late().add(self.late.drain(..), Instant::now());
         }
         self.parts.events.extend(&mut self.news);
-        let now = self.clock.now();
+        let now = self.clock.look();
         if now >= self.accounted + ACCOUNTING {
             self.accounted = now;
             self.parts.totals.cpu_us.store(cpu_time(), Ordering::Relaxed);

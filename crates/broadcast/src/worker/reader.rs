@@ -1,12 +1,12 @@
 //! A connection, and its place on a tape.
 
 use std::{
-    collections::HashMap,
     io,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
 use antiphon_core::pace::{Advance, Counters, Cursor};
+use rustc_hash::FxHashMap;
 use socket2::Socket;
 
 use super::{Clock, Shelf};
@@ -15,7 +15,7 @@ use crate::{
     event::{Event, GoneReason},
     frame,
     line::Line,
-    shared::{ReaderShared, Totals},
+    shared::{ReaderShared, Totals, add},
 };
 
 /// Bytes in the system's send buffer that are nothing to worry about, however short packets are.
@@ -119,7 +119,7 @@ impl Reader {
     }
 
     /// Goes on after a pause.
-    pub(super) fn resume(&mut self, tapes: &HashMap<TapeId, Shelf>) {
+    pub(super) fn resume(&mut self, tapes: &FxHashMap<TapeId, Shelf>) {
         if let Some(shelf) = self.tape.and_then(|tape| tapes.get(&tape)) {
             self.cursor.resume(shelf.span());
         }
@@ -136,16 +136,22 @@ impl Reader {
         self.line.fault().map_or(GoneReason::Closed, reason)
     }
 
+    /// Reads a part of each line of memory that a turn needs.
+    pub(super) fn touch(&self) -> u64 {
+        let own = self.cursor.next() + self.unchecked + self.counted.dropped + self.line.waiting() as u64;
+        own + self.shared.sent.load(Relaxed) + self.shared.underruns.load(Relaxed)
+    }
+
     /// Writes what is due and can be written.
     pub(super) fn turn(
         &mut self,
-        tapes: &HashMap<TapeId, Shelf>,
-        clock: Clock,
+        tapes: &FxHashMap<TapeId, Shelf>,
+        clock: &mut Clock,
         news: &mut Vec<Event>,
         late: &mut Vec<u64>,
         totals: &Totals,
     ) -> Result<Turn, GoneReason> {
-        let now = clock.now();
+        let now = clock.now;
         let shelf = self.tape.and_then(|tape| tapes.get(&tape));
         let mut wake = None;
         if let Some(shelf) = shelf {
@@ -178,7 +184,7 @@ impl Reader {
     }
 
     /// Whether the tape that it heads for has all that is to be sent next.
-    pub(super) fn may_go_over(&self, tapes: &HashMap<TapeId, Shelf>) -> bool {
+    pub(super) fn may_go_over(&self, tapes: &FxHashMap<TapeId, Shelf>) -> bool {
         let Some(shelf) = self.heading.and_then(|tape| tapes.get(&tape)) else { return false };
         let (span, due) = (shelf.span(), self.cursor.due());
         self.cursor.next() >= span.head && (due < span.end || span.finished && due == span.end)
@@ -209,7 +215,7 @@ impl Reader {
     fn write(
         &mut self,
         shelf: &Shelf,
-        clock: Clock,
+        clock: &mut Clock,
         news: &mut Vec<Event>,
         late: &mut Vec<u64>,
         totals: &Totals,
@@ -227,15 +233,15 @@ impl Reader {
             let (begun, rest) = run.cut(written);
             self.line.queue(rest);
             if !self.held {
-                let now = clock.now();
+                let now = clock.look();
                 let times = (next..next + begun).map(|packet| self.cursor.deadline(packet).unwrap_or(shelf.arrived));
                 late.extend(times.map(|time| now.saturating_sub(time)));
             }
             self.cursor.sent(begun);
             self.unchecked = self.unchecked.saturating_sub(begun);
             self.wrote(written, totals);
-            self.shared.sent.fetch_add(begun, Relaxed);
-            totals.packets.fetch_add(begun, Relaxed);
+            add(&self.shared.sent, begun);
+            add(&totals.packets, begun);
         }
         self.held = self.cursor.owes() || self.line.waiting() > 0;
         Ok(())
@@ -252,8 +258,8 @@ impl Reader {
     }
 
     fn wrote(&self, bytes: usize, totals: &Totals) {
-        self.shared.bytes.fetch_add(bytes as u64, Relaxed);
-        totals.bytes.fetch_add(bytes as u64, Relaxed);
+        add(&self.shared.bytes, bytes as u64);
+        add(&totals.bytes, bytes as u64);
     }
 
     /// Publishes what has happened.
@@ -264,9 +270,9 @@ impl Reader {
             self.shared.dropped.store(counters.dropped, Relaxed);
             self.shared.stalls.store(counters.stalls, Relaxed);
             self.shared.underruns.store(counters.underruns, Relaxed);
-            totals.dropped.fetch_add(counters.dropped - self.counted.dropped, Relaxed);
-            totals.stalls.fetch_add(counters.stalls - self.counted.stalls, Relaxed);
-            totals.underruns.fetch_add(counters.underruns - self.counted.underruns, Relaxed);
+            add(&totals.dropped, counters.dropped - self.counted.dropped);
+            add(&totals.stalls, counters.stalls - self.counted.stalls);
+            add(&totals.underruns, counters.underruns - self.counted.underruns);
             self.counted = counters;
         }
     }
