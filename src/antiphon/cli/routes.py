@@ -11,8 +11,8 @@ from antiphon.cli.render import Renderer
 from antiphon.cli.sources import OpenAudio, Source, at_pace_of_speech
 from antiphon.client import Door, Reconnected, StreamLimits, TranscriptionClient, transcribe_file
 from antiphon.events import Event, Progress
-from antiphon.server.app import engine_options, transcriber_options
 from antiphon.server.config import Settings
+from antiphon.server.options import engine_options, transcriber_options
 from antiphon.speech.registry import create_recogniser, match_language
 from antiphon.speech.transcriber import Transcriber
 

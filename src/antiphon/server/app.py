@@ -17,19 +17,18 @@ from antiphon.errors import AntiphonError, Internal, NotFound
 from antiphon.media.rtc import open_engine
 from antiphon.protocol.signaling import Signaling, SignalingLimits
 from antiphon.security.access import Access, bearer_token
-from antiphon.security.turn import IceOptions, IceServer, MediaAddress, ice_servers, link_headers
+from antiphon.security.turn import IceServer, MediaAddress, ice_servers, link_headers
 from antiphon.server.config import Settings
 from antiphon.server.listening import Listening
 from antiphon.server.openapi import openapi
-from antiphon.sessions import SessionLimits, SessionManager
+from antiphon.server.options import engine_options, ice_options, session_limits, transcriber_options
+from antiphon.sessions import SessionManager
 from antiphon.sessions.jobs import JobLimits, JobManager
 from antiphon.sessions.rooms import RoomManager, RoomOptions
 from antiphon.sessions.segments import SegmentLimits, SegmentManager
-from antiphon.speech.endpointer import EndpointerOptions
-from antiphon.speech.recogniser import EngineOptions, Recogniser
+from antiphon.speech.recogniser import Recogniser
 from antiphon.speech.registry import create_recogniser
 from antiphon.speech.synthesiser import Synthesiser
-from antiphon.speech.transcriber import TranscriberOptions
 from antiphon.state import MemoryStore, MemoryWindows, RateWindows
 from antiphon.telemetry.logs import get_logger
 from antiphon.telemetry.metrics import Metrics
@@ -95,7 +94,7 @@ class Server:
         self.sessions = SessionManager(
             self.recogniser,
             self.store,
-            _session_limits(settings),
+            session_limits(settings),
             transcriber_options(settings),
             settings.language,
             self.clock,
@@ -424,48 +423,3 @@ def _http_error(error: web.HTTPException) -> dict[str, object]:
 
 def _allow(error: web.HTTPException) -> dict[str, str]:
     return {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-
-
-def engine_options(settings: Settings) -> EngineOptions:
-    """What the settings say to every engine."""
-    return EngineOptions(
-        max_decoders=settings.max_decoders,
-        decoder_idle=settings.decoder_idle,
-        decoder_timeout=settings.decoder_timeout,
-    )
-
-
-def ice_options(settings: Settings) -> IceOptions:
-    """What the settings say about STUN and TURN servers."""
-    return IceOptions(
-        stun_urls=settings.stun_urls,
-        turn_urls=settings.turn_urls,
-        secret=settings.turn_secret.get_secret_value(),
-        ttl=settings.turn_ttl,
-    )
-
-
-def transcriber_options(settings: Settings) -> TranscriberOptions:
-    """What the settings say to every transcriber."""
-    silence = round(settings.endpoint_silence * 1000)
-    return TranscriberOptions(
-        endpointing=EndpointerOptions(
-            aggressiveness=settings.vad_aggressiveness,
-            silence_ms=silence,
-            tail_ms=min(300, silence),
-            max_utterance_s=settings.max_utterance,
-        )
-    )
-
-
-def _session_limits(settings: Settings) -> SessionLimits:
-    return SessionLimits(
-        max_streams=settings.max_streams,
-        max_session_s=settings.max_session,
-        burst_s=settings.max_burst,
-        max_rate=settings.max_rate,
-        max_backlog_s=settings.max_backlog,
-        resume_window_s=settings.resume_window,
-        retention_s=settings.session_retention,
-        max_retained=settings.max_retained,
-    )
