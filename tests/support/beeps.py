@@ -96,5 +96,7 @@ def _joined(pieces: list[Beep]) -> list[Beep]:
 
 def _is_rest(piece: Beep, before: Beep) -> bool:
     if before.length > HELD:
-        return piece.number in (before.number - 1, before.number)
+        # between two beeps there is more silence than that, so that one which is higher may be the rest as well
+        soon = piece.at - (before.at + before.length) < EVERY / 3
+        return piece.number in (before.number - 1, before.number) or (soon and piece.number == before.number + 1)
     return piece.number == before.number and piece.length < WHOLE

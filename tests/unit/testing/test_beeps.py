@@ -56,3 +56,11 @@ def test_one_that_is_played_again_counts_twice(back: float) -> None:
 def test_one_that_is_left_out_is_missing() -> None:
     sound = beeps.make(6)
     assert numbers(sound[: at(2.9 * EVERY)], sound[at(3.9 * EVERY) :]) == [0, 1, 3, 4, 5]
+
+
+def test_one_that_is_held_too_low_and_has_its_rest_at_once_counts_once() -> None:
+    sound = beeps.make(6)
+    cut = at(3 * EVERY + 0.005)
+    times = np.arange(at(0.06)) / RATE
+    low = (0.4 * np.sin(2 * np.pi * (beeps.LOWEST + beeps.STEP) * times)).astype(np.float32)
+    assert numbers(sound[:cut], low, PAUSE[: at(0.02)], sound[cut:]) == list(range(6))
