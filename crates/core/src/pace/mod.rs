@@ -13,7 +13,7 @@ pub use tape::{Run, Tape};
 /// Timelines begin at multiples of this many microseconds, so that what is due at nearly the same time is due at the
 /// same time, and is sent in one go. Rounding happens once, at the beginning: it adds no error to any later packet.
 /// It divides the durations that packets have.
-pub const GRID: u64 = 5_000;
+pub const GRID: u64 = 1_000;
 
 /// A timeline whose next packet is later than so many packets last is moved; one that is not so late catches up.
 pub const MOST_LATE: u64 = 2;
