@@ -22,7 +22,7 @@ NEEDED_BY = {
     "coturn": "tests with a real TURN server",
     "flite": "tests of speech that another machine understands",
 }
-FUZZ_SECONDS = 2
+FUZZ_SECONDS = 4
 """For each target: enough to show that all of them build and run. `make fuzz` is for finding something."""
 MOST_AGAIN = 20
 """Failed tests that are run once more; where more fail, the fault is not the machine's."""

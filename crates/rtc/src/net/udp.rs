@@ -50,8 +50,9 @@ pub(crate) fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::Ud
     Ok(socket.into())
 }
 
-/// Has datagrams sent whole, by no path's rules but their own: none is longer than any path takes (RFC 8085, section
-/// 3.2), and what is never cut needs no identification (RFC 6864), which the kernel would make for each.
+/// Has datagrams sent whole or not at all, as QUIC's are (RFC 9000, section 14): what is never cut needs no
+/// identification (RFC 6864), which the kernel would make for each. Sessions write none over 1150 bytes; a forwarded
+/// packet that is too long for a path is lost on it, and no other.
 #[cfg(target_os = "linux")]
 fn keep_whole(socket: &Socket) {
     use std::os::fd::AsRawFd;
