@@ -10,6 +10,7 @@ use std::{
         mpsc::{Receiver, sync_channel},
     },
     thread::JoinHandle,
+    time::Instant,
 };
 
 use mio::{Poll, Waker};
@@ -194,7 +195,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Overloaded`]; the audio is then lost.
     pub fn push(&self, id: MemberId, audio: Vec<u8>) -> Result<(), Error> {
-        self.send(id, Command::Push { id, audio })
+        self.send(id, Command::Push { id, audio, arrived: Instant::now() })
     }
 
     /// Lets a participant go.

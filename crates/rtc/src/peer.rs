@@ -140,6 +140,8 @@ pub(crate) struct Peer {
     pub(crate) connected: bool,
     pub(crate) quiet: bool,
     pub(crate) heard_at: Instant,
+    /// When the newest of its datagrams came to this machine, to which the packets of a turn belong.
+    pub(crate) arrived_at: Instant,
     pub(crate) joined_at: Instant,
     allowance: f64,
     pub(crate) stats: MemberStats,
@@ -188,6 +190,7 @@ impl Peer {
             connected: false,
             quiet: false,
             heard_at: now,
+            arrived_at: now,
             joined_at: now,
             allowance: BURST,
             stats: MemberStats::default(),

@@ -1,6 +1,6 @@
 //! Many datagrams for one system call, where the system has such calls.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Instant};
 
 use mio::net::UdpSocket;
 
@@ -11,29 +11,90 @@ pub(crate) const SENT: usize = 64;
 /// Room for one datagram: more than any that WebRTC sends; a longer one is dropped.
 pub(crate) const LONGEST: usize = 2048;
 
+/// A datagram that came.
+#[derive(Clone, Copy)]
+pub(crate) struct Received<'a> {
+    pub(crate) from: SocketAddr,
+    /// When it came to this machine, not when this process got round to it.
+    pub(crate) arrived: Instant,
+    pub(crate) bytes: &'a [u8],
+}
+
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{Batch, send};
+pub(crate) use linux::{Batch, send, stamp_arrivals};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use portable::{Batch, send};
+pub(crate) use portable::{Batch, send, stamp_arrivals};
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::{array, mem, os::fd::AsRawFd, ptr};
+    use std::{
+        array, mem,
+        os::fd::AsRawFd,
+        ptr,
+        time::{Duration, SystemTime},
+    };
 
     use socket2::{SockAddr, SockAddrStorage};
 
-    use super::{LONGEST, RECEIVED, SENT, SocketAddr, UdpSocket, io};
+    use super::{Instant, LONGEST, RECEIVED, Received, SENT, SocketAddr, UdpSocket, io};
+
+    /// No datagram waits for longer: what seems to have was stamped before somebody set the clock.
+    const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+    /// Room for the control message that has a time stamp, aligned as the kernel wants it.
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Control {
+        header: libc::cmsghdr,
+        stamp: libc::timespec,
+    }
+
+    /// Has the kernel say of each datagram when it came.
+    pub(crate) fn stamp_arrivals(socket: &socket2::Socket) {
+        let on: libc::c_int = 1;
+        // SAFETY: the option is one int, whose length is told, and which outlives the call. Without it, what is read
+        // counts as having come just then.
+        unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_TIMESTAMPNS,
+                (&raw const on).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            );
+        }
+    }
+
+    /// How long ago, by the clock that sets time stamps, a datagram came.
+    fn waited(head: &libc::msghdr, clock: Duration) -> Option<Duration> {
+        if head.msg_controllen < mem::size_of::<Control>() as _ {
+            return None;
+        }
+        // SAFETY: every header's `msg_control` points to a `Control`, of which the kernel says it has written all.
+        let control = unsafe { head.msg_control.cast::<Control>().read() };
+        if (control.header.cmsg_level, control.header.cmsg_type) != (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS) {
+            return None;
+        }
+        let (seconds, nanos) = (control.stamp.tv_sec.try_into().ok()?, control.stamp.tv_nsec.try_into().ok()?);
+        clock.checked_sub(Duration::new(seconds, nanos)).filter(|waited| *waited < LONGEST_WAIT)
+    }
 
     /// Buffers for `recvmmsg(2)`.
     pub(crate) struct Batch {
         buffers: Box<[[u8; LONGEST]; RECEIVED]>,
         lengths: [usize; RECEIVED],
         sources: [Option<SocketAddr>; RECEIVED],
+        arrivals: [Instant; RECEIVED],
     }
 
     impl Batch {
         pub(crate) fn new() -> Self {
-            Self { buffers: Box::new([[0; LONGEST]; RECEIVED]), lengths: [0; RECEIVED], sources: [None; RECEIVED] }
+            Self {
+                buffers: Box::new([[0; LONGEST]; RECEIVED]),
+                lengths: [0; RECEIVED],
+                sources: [None; RECEIVED],
+                arrivals: [Instant::now(); RECEIVED],
+            }
         }
 
         /// Takes what waits, at most a batch; how many.
@@ -41,6 +102,8 @@ mod linux {
             let mut names: [SockAddrStorage; RECEIVED] = array::from_fn(|_| SockAddrStorage::zeroed());
             // SAFETY: all-zero is a valid value of these C structures.
             let mut vectors: [libc::iovec; RECEIVED] = unsafe { mem::zeroed() };
+            // SAFETY: as above.
+            let mut controls: [Control; RECEIVED] = unsafe { mem::zeroed() };
             // SAFETY: as above.
             let mut headers: [libc::mmsghdr; RECEIVED] = unsafe { mem::zeroed() };
             for at in 0..RECEIVED {
@@ -51,8 +114,10 @@ mod linux {
                 header.msg_namelen = names[at].size_of();
                 header.msg_iov = &raw mut vectors[at];
                 header.msg_iovlen = 1;
+                header.msg_control = ptr::from_mut(&mut controls[at]).cast();
+                header.msg_controllen = mem::size_of::<Control>() as _;
             }
-            // SAFETY: the headers point into `names`, `vectors` and `buffers`, which outlive the call.
+            // SAFETY: the headers point into `names`, `vectors`, `controls` and `buffers`, which outlive the call.
             let count = unsafe {
                 libc::recvmmsg(
                     socket.as_raw_fd(),
@@ -65,8 +130,12 @@ mod linux {
             if count < 0 {
                 return Err(io::Error::last_os_error());
             }
+            let now = Instant::now();
+            let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             for (at, name) in names.into_iter().enumerate().take(count as usize) {
                 let header = &headers[at];
+                let waited = waited(&header.msg_hdr, clock).unwrap_or_default();
+                self.arrivals[at] = now.checked_sub(waited).unwrap_or(now);
                 let whole = header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0;
                 self.lengths[at] = if whole { header.msg_len as usize } else { 0 };
                 // SAFETY: the kernel wrote an address of this length.
@@ -76,9 +145,10 @@ mod linux {
             Ok(count as usize)
         }
 
-        /// The datagram at `at` of the last call, and where it came from.
-        pub(crate) fn datagram(&self, at: usize) -> Option<(SocketAddr, &[u8])> {
-            Some((self.sources[at]?, &self.buffers[at][..self.lengths[at]]))
+        /// The datagram at `at` of the last call.
+        pub(crate) fn datagram(&self, at: usize) -> Option<Received<'_>> {
+            let bytes = &self.buffers[at][..self.lengths[at]];
+            Some(Received { from: self.sources[at]?, arrived: self.arrivals[at], bytes })
         }
     }
 
@@ -120,21 +190,27 @@ mod linux {
 
 #[cfg(not(target_os = "linux"))]
 mod portable {
-    use super::{LONGEST, RECEIVED, SENT, SocketAddr, UdpSocket, io};
+    use super::{Instant, LONGEST, RECEIVED, Received, SENT, SocketAddr, UdpSocket, io};
+
+    /// What comes counts as having come when it is read.
+    pub(crate) fn stamp_arrivals(_: &socket2::Socket) {}
 
     /// Buffers for a batch of datagrams.
     pub(crate) struct Batch {
         buffers: Box<[[u8; LONGEST]; RECEIVED]>,
         received: [Option<(SocketAddr, usize)>; RECEIVED],
+        arrived: Instant,
     }
 
     impl Batch {
         pub(crate) fn new() -> Self {
-            Self { buffers: Box::new([[0; LONGEST]; RECEIVED]), received: [None; RECEIVED] }
+            let buffers = Box::new([[0; LONGEST]; RECEIVED]);
+            Self { buffers, received: [None; RECEIVED], arrived: Instant::now() }
         }
 
         /// Takes what waits, at most a batch; how many.
         pub(crate) fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
+            self.arrived = Instant::now();
             for at in 0..RECEIVED {
                 match socket.recv_from(&mut self.buffers[at]) {
                     Ok((length, source)) => self.received[at] = Some((source, length)),
@@ -145,10 +221,10 @@ mod portable {
             Ok(RECEIVED)
         }
 
-        /// The datagram at `at` of the last call, and where it came from.
-        pub(crate) fn datagram(&self, at: usize) -> Option<(SocketAddr, &[u8])> {
-            let (source, length) = self.received[at]?;
-            Some((source, &self.buffers[at][..length]))
+        /// The datagram at `at` of the last call.
+        pub(crate) fn datagram(&self, at: usize) -> Option<Received<'_>> {
+            let (from, length) = self.received[at]?;
+            Some(Received { from, arrived: self.arrived, bytes: &self.buffers[at][..length] })
         }
     }
 

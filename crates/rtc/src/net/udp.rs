@@ -46,6 +46,7 @@ pub(crate) fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::Ud
     let _ = socket.set_send_buffer_size(KERNEL_BUFFER);
     socket.set_nonblocking(true)?;
     keep_whole(&socket);
+    batch::stamp_arrivals(&socket);
     socket.bind(&address.into())?;
     Ok(socket.into())
 }
@@ -141,7 +142,11 @@ impl UdpDoor {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test ends there")]
 
-    use std::{net::UdpSocket as Plain, time::Duration};
+    use std::{
+        net::UdpSocket as Plain,
+        thread,
+        time::{Duration, Instant},
+    };
 
     use super::*;
 
@@ -203,5 +208,26 @@ mod tests {
         door.push(address, &datagram(3));
         door.flush();
         assert_eq!(taken(&other, 2), [datagram(1), datagram(3)]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_datagram_came_when_it_came_however_late_it_is_read() {
+        const PAUSE: Duration = Duration::from_millis(200);
+        let (door, other, _) = pair();
+        let to = door.socket.local_addr().unwrap();
+        let mut batch = batch::Batch::new();
+        // Clocks of two kinds are read one after the other.
+        let slack = Duration::from_millis(20);
+        let before = Instant::now();
+        other.send_to(b"early", to).unwrap();
+        let between = Instant::now();
+        thread::sleep(PAUSE);
+        other.send_to(b"late", to).unwrap();
+        assert_eq!(batch.receive(&door.socket).unwrap(), 2);
+        let (early, late) = (batch.datagram(0).unwrap(), batch.datagram(1).unwrap());
+        assert_eq!((early.bytes, late.bytes), (&b"early"[..], &b"late"[..]));
+        assert!(before - slack <= early.arrived && early.arrived <= between + slack);
+        assert!(between + PAUSE - slack <= late.arrived && late.arrived <= Instant::now());
     }
 }

@@ -1,6 +1,6 @@
 //! What a shard is asked to do.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Instant};
 
 use crate::{
     MemberId, RoomId,
@@ -39,6 +39,7 @@ pub(crate) enum Command {
     Push {
         id: MemberId,
         audio: Vec<u8>,
+        arrived: Instant,
     },
     Leave {
         id: MemberId,
@@ -68,6 +69,7 @@ pub(crate) enum Command {
     /// A datagram that came to another shard's socket.
     Datagram {
         from: SocketAddr,
+        arrived: Instant,
         bytes: Vec<u8>,
     },
     /// A connection that was made to another shard's listener, and what it has sent.

@@ -16,7 +16,7 @@ use super::{BATCHES, FIRST_CONNECTION, Shard, command::Command};
 use crate::{
     MemberId,
     event::Event,
-    net::batch::RECEIVED,
+    net::batch::{RECEIVED, Received},
     peer::{Datagram, Path},
 };
 
@@ -47,8 +47,8 @@ impl Shard {
             match received.receive(&self.udp.socket) {
                 Ok(count) => {
                     let now = Instant::now();
-                    for (from, bytes) in (0..count).filter_map(|at| received.datagram(at)) {
-                        self.datagram(Protocol::Udp, from, bytes, now);
+                    for datagram in (0..count).filter_map(|at| received.datagram(at)) {
+                        self.datagram(Protocol::Udp, datagram, now);
                     }
                     self.udp.flush();
                     self.received_lately += count;
@@ -71,15 +71,16 @@ impl Shard {
     }
 
     /// Takes one packet to the peer it belongs to.
-    pub(super) fn datagram(&mut self, protocol: Protocol, from: SocketAddr, bytes: &[u8], now: Instant) {
+    pub(super) fn datagram(&mut self, protocol: Protocol, received: Received<'_>, now: Instant) {
+        let Received { from, bytes, .. } = received;
         let path = Path { tcp: protocol != Protocol::Udp, address: from };
         let known = self.by_path.get(&path).copied();
         if !is_stun(bytes) {
             match known {
-                Some(id) => self.deliver(id, protocol, from, bytes, now),
+                Some(id) => self.deliver(id, protocol, received, now),
                 // A connection was handed over with its first packet.
                 None if path.tcp => {}
-                None => self.pass_on(self.routes.of_address(&from), protocol, from, bytes),
+                None => self.pass_on(self.routes.of_address(&from), protocol, received),
             }
             return;
         }
@@ -90,31 +91,34 @@ impl Shard {
         let Ok(message) = StunMessage::parse(bytes) else { return };
         let Some((credentials, _)) = message.split_username() else {
             if let Some(id) = known {
-                self.deliver(id, protocol, from, bytes, now);
+                self.deliver(id, protocol, received, now);
             }
             return;
         };
         match self.by_credentials.get(credentials).copied() {
-            Some(id) => self.deliver(id, protocol, from, bytes, now),
-            None => self.pass_on(self.routes.of_credentials(credentials), protocol, from, bytes),
+            Some(id) => self.deliver(id, protocol, received, now),
+            None => self.pass_on(self.routes.of_credentials(credentials), protocol, received),
         }
     }
 
     /// Another shard's, or nobody's.
-    fn pass_on(&mut self, shard: Option<u8>, protocol: Protocol, from: SocketAddr, bytes: &[u8]) {
+    fn pass_on(&mut self, shard: Option<u8>, protocol: Protocol, received: Received<'_>) {
         let Some(shard) = shard.filter(|shard| *shard != self.index) else { return };
         if protocol == Protocol::Udp {
-            self.routes.send(shard, Command::Datagram { from, bytes: bytes.to_vec() });
+            let Received { from, arrived, bytes } = received;
+            self.routes.send(shard, Command::Datagram { from, arrived, bytes: bytes.to_vec() });
         } else {
-            self.astray.push((from, shard));
+            self.astray.push((received.from, shard));
         }
     }
 
-    fn deliver(&mut self, id: MemberId, protocol: Protocol, from: SocketAddr, bytes: &[u8], now: Instant) {
+    fn deliver(&mut self, id: MemberId, protocol: Protocol, received: Received<'_>, now: Instant) {
+        let Received { from, arrived, bytes } = received;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if !peer.admit(now) {
             return;
         }
+        peer.arrived_at = peer.arrived_at.max(arrived);
         if std::mem::take(&mut peer.quiet) {
             self.batch.push(Event::Connected(id));
         }
@@ -203,7 +207,7 @@ impl Shard {
         tcp.ready(token, |from, packet| packets.push((from, packet.to_vec())));
         self.tcp = Some(tcp);
         for (from, packet) in packets.drain(..) {
-            self.datagram(Protocol::Tcp, from, &packet, now);
+            self.datagram(Protocol::Tcp, Received { from, arrived: now, bytes: &packet }, now);
             if let Some((from, shard)) = self.astray.pop() {
                 self.hand_over(from, shard, packet);
             }

@@ -2,13 +2,14 @@
 
 use std::{sync::atomic::Ordering, time::Instant};
 
-use str0m::{Candidate, rtp::RtpPacket};
+use str0m::{Candidate, net::Protocol, rtp::RtpPacket};
 
 use super::{Shard, command::Command};
 use crate::{
     MemberId, RoomId,
     config::{LocalInput, LocalOutput, RoomMode},
     event::{Event, Refusal},
+    net::batch::Received,
     peer::{Peer, Turn},
     room::{Local, Room, Seat},
 };
@@ -37,7 +38,7 @@ impl Shard {
             Command::Offer { id, offer } => self.offer(id, &offer, now),
             Command::Candidate { id, candidate } => self.candidate(id, &candidate),
             Command::JoinLocal { room, id, input, output } => self.join_local(room, id, input, output, now),
-            Command::Push { id, audio } => self.push(id, &audio, now),
+            Command::Push { id, audio, arrived } => self.push(id, &audio, arrived, now),
             Command::Leave { id } => self.remove(id, "left", now),
             Command::Mute { id, muted } => self.with_room(id, |room| room.mute(id, muted)),
             Command::Tap { id, sample_rate } => self.with_room(id, |room| {
@@ -53,7 +54,9 @@ impl Shard {
             }
             Command::SetBitrate { id, bitrate } => self.with_room(id, |room| room.set_bitrate(id, bitrate)),
             Command::Stats { id } => self.stats(id),
-            Command::Datagram { from, bytes } => self.datagram(str0m::net::Protocol::Udp, from, &bytes, now),
+            Command::Datagram { from, arrived, bytes } => {
+                self.datagram(Protocol::Udp, Received { from, arrived, bytes: &bytes }, now);
+            }
             Command::Connection { stream, from, incoming } => self.take_over(stream, from, incoming, now),
             Command::Stop => self.stopped = true,
         }
@@ -231,8 +234,8 @@ impl Shard {
     fn spoken(&mut self, id: MemberId, packet: &RtpPacket, now: Instant) {
         let Some(peer) = self.peers.get(&id) else { return };
         let redundant = peer.is_redundant(packet.header.payload_type);
-        let room = peer.room;
-        self.relay(room, id, packet, redundant, now);
+        let (room, arrived) = (peer.room, peer.arrived_at);
+        self.relay(room, id, packet, redundant, arrived, now);
     }
 
     /// Lets somebody go.

@@ -43,11 +43,21 @@ struct Spoken<'a> {
     payload: &'a Arc<[u8]>,
     /// It is redundant audio.
     redundant: bool,
+    /// When it came to this machine: how late this thread is says nothing of the network, and adds no delay.
+    arrived: Instant,
 }
 
 impl Shard {
     /// A WebRTC peer's packet.
-    pub(super) fn relay(&mut self, room: RoomId, id: MemberId, packet: &RtpPacket, redundant: bool, now: Instant) {
+    pub(super) fn relay(
+        &mut self,
+        room: RoomId,
+        id: MemberId,
+        packet: &RtpPacket,
+        redundant: bool,
+        arrived: Instant,
+        now: Instant,
+    ) {
         let header = &packet.header;
         let level = header.ext_vals.audio_level.map(i8::unsigned_abs);
         let spoken = Spoken {
@@ -59,12 +69,13 @@ impl Shard {
             voice: header.ext_vals.voice_activity.filter(|voice| *voice || level.is_none_or(|level| level > LOUD)),
             payload: &packet.payload,
             redundant,
+            arrived,
         };
         self.hear(room, id, &spoken, now);
     }
 
     fn hear(&mut self, room_id: RoomId, id: MemberId, spoken: &Spoken<'_>, now: Instant) {
-        let micros = self.micros(now);
+        let micros = self.micros(spoken.arrived);
         let Some(room) = self.rooms.get_mut(&room_id) else { return };
         if room.muted.contains(&id) {
             return;
@@ -151,8 +162,8 @@ impl Shard {
     }
 
     /// Audio of somebody who does not speak WebRTC.
-    pub(super) fn push(&mut self, id: MemberId, audio: &[u8], now: Instant) {
-        let micros = self.micros(now);
+    pub(super) fn push(&mut self, id: MemberId, audio: &[u8], arrived: Instant, now: Instant) {
+        let micros = self.micros(arrived);
         let Some(&room_id) = self.locals.get(&id) else { return };
         let Some(room) = self.rooms.get_mut(&room_id) else { return };
         let Some(local) = room.locals.get_mut(&id) else { return };
@@ -169,11 +180,11 @@ impl Shard {
             room.speakers.hear(id, level(input, audio), None, audio, micros);
         }
         if let Some(packet) = packet {
-            self.uplinked(room_id, id, &packet, now);
+            self.uplinked(room_id, id, &packet, arrived, now);
         }
     }
 
-    fn uplinked(&mut self, room: RoomId, id: MemberId, packet: &UplinkPacket, now: Instant) {
+    fn uplinked(&mut self, room: RoomId, id: MemberId, packet: &UplinkPacket, arrived: Instant, now: Instant) {
         let spoken = Spoken {
             ssrc: packet.ssrc,
             sequence: packet.sequence,
@@ -182,6 +193,7 @@ impl Shard {
             voice: None,
             payload: &packet.payload,
             redundant: false,
+            arrived,
         };
         self.hear(room, id, &spoken, now);
     }
@@ -225,7 +237,7 @@ impl Shard {
             }
         }
         for (speaker, packet) in &uplinked {
-            self.uplinked(id, *speaker, packet, now);
+            self.uplinked(id, *speaker, packet, at, now);
         }
         self.look(id, micros);
         self.mix(id, micros, now);
