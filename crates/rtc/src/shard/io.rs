@@ -20,6 +20,8 @@ use crate::{
     peer::{Datagram, Path},
 };
 
+/// What this many datagrams give rise to leaves together: where they have piled up, the first need not wait for the last.
+const TOGETHER: usize = 8;
 /// Addresses from which a peer's datagrams are taken; the oldest is forgotten.
 const MOST_ADDRESSES: usize = 16;
 /// Binding requests of strangers that are answered between two sweeps.
@@ -47,8 +49,13 @@ impl Shard {
             match received.receive(&self.udp.socket) {
                 Ok(count) => {
                     let now = Instant::now();
-                    for datagram in (0..count).filter_map(|at| received.datagram(at)) {
-                        self.datagram(Protocol::Udp, datagram, now);
+                    for at in 0..count {
+                        if let Some(datagram) = received.datagram(at) {
+                            self.datagram(Protocol::Udp, datagram, now);
+                        }
+                        if (at + 1).is_multiple_of(TOGETHER) {
+                            self.udp.flush();
+                        }
                     }
                     self.udp.flush();
                     self.received_lately += count;

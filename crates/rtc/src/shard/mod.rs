@@ -158,9 +158,12 @@ impl Shard {
     pub(crate) fn run(mut self) {
         let mut readiness = Readiness::with_capacity(256);
         let mut more = false;
+        let mut gathered = Instant::now();
         while !self.stopped {
             if self.busy && !more {
-                std::thread::sleep(GATHERING);
+                // What came while there was something to do has waited long enough.
+                std::thread::sleep(GATHERING.saturating_sub(gathered.elapsed()));
+                gathered = Instant::now();
             }
             let sleep = if more { Duration::ZERO } else { self.sleep(Instant::now()) };
             if self.poll.poll(&mut readiness, Some(sleep)).is_err() {
