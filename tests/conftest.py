@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# what a shell runs in the background ignores Ctrl-C, and so would all that tests start
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # how long an example takes is the machine's affair
 settings.register_profile("antiphon", deadline=None)

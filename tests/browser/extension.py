@@ -9,7 +9,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -244,13 +244,19 @@ class Extension:
         """The service worker, as it was when the extension was loaded."""
         return self.context.service_workers[0]
 
-    async def badge(self) -> str:
-        """What the icon says."""
-        return str(await self.worker.evaluate("chrome.action.getBadgeText({})"))
+    async def badge(self, text: str) -> None:
+        """Wait until the icon says this, which the service worker sees to."""
+        await self._settled(lambda: self.worker.evaluate("chrome.action.getBadgeText({})"), text, "the icon says")
 
-    async def offscreen(self) -> bool:
-        """Whether there is an offscreen document."""
-        return bool(await self.targets("background_page", "offscreen.html"))
+    async def no_offscreen(self) -> None:
+        """Wait until there is no offscreen document, which is closed when the last answer is on its way."""
+        await self._settled(lambda: self.targets("background_page", "offscreen.html"), [], "there is")
+
+    async def _settled(self, look: Callable[[], Awaitable[Any]], wanted: object, what: str) -> None:
+        late = time.monotonic() + DEADLINE
+        while (found := await look()) != wanted:
+            assert time.monotonic() < late, f"{what} {found!r}, not {wanted!r}"
+            await asyncio.sleep(0.05)
 
     async def loudest_while(self, happens: Coroutine[Any, Any, None]) -> float:
         """The highest level of what the extension plays until that is over, as root mean square."""

@@ -76,7 +76,7 @@ async def test_what_a_tab_plays_is_captioned_beside_it_and_stays_audible(
         await panel.shot("extension-ready")
         await panel.start()
         await panel.phase("live")
-        assert await extension.badge() == "on"
+        await extension.badge("on")
         levels: list[float] = []
 
         async def fox() -> None:
@@ -89,8 +89,8 @@ async def test_what_a_tab_plays_is_captioned_beside_it_and_stays_audible(
         await panel.stop()
         await panel.phase("idle")
         await panel.hears(FOX, FORWARD)
-        assert await extension.badge() == ""
-        assert not await extension.offscreen()
+        await extension.badge("")
+        await extension.no_offscreen()
 
         # whoever opens it later sees what was said
         again = await extension.open("panel.html")
@@ -183,7 +183,7 @@ async def test_a_lost_capture_is_told(opens: Opens, server: ServerProcess, speak
         await extension.worker.evaluate("chrome.offscreen.closeDocument()")  # as Chrome may do
         await panel.alert("Chrome ended the capture")
         await panel.phase("idle")
-        assert await extension.badge() == ""
+        await extension.badge("")
         await panel.start()
         await panel.phase("live")
 
@@ -201,7 +201,7 @@ async def test_closing_the_tab_ends_it_with_its_last_words(opens: Opens, server:
             await panel.alert("The tab was closed")
             await panel.phase("idle")
             await panel.hears(FORWARD)
-            assert not await extension.offscreen()
+            await extension.no_offscreen()
             await panel.start()  # which is not there any more
             await panel.alert("The tab was closed", "Click the Antiphon icon on another tab")
 
@@ -280,7 +280,7 @@ async def test_a_server_that_cannot_be_used_is_told_apart(
                 await panel.start()
                 await panel.alert(*texts)
                 await panel.shot(f"extension-{texts[0].split()[0].lower()}")
-                assert not await extension.offscreen()
+                await extension.no_offscreen()
             await extension.configure(server=locked.url, key=KEY)
             await panel.start()
             await panel.phase("live")

@@ -106,6 +106,11 @@ impl RtcEngine {
         self.fd
     }
 
+    #[getter]
+    fn datagrams_dropped(&self) -> PyResult<u64> {
+        self.with(|engine| Ok(engine.datagrams_dropped()))
+    }
+
     #[pyo3(signature = (limit=1024))]
     fn poll<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
         let events = self.with(|engine| Ok(engine.poll(limit)))?;

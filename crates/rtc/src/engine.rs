@@ -117,6 +117,11 @@ impl Engine {
         self.events.fd()
     }
 
+    /// Datagrams that were given up so far because the kernel did not take them in time.
+    pub fn datagrams_dropped(&self) -> u64 {
+        self.routes.dropped()
+    }
+
     /// Takes at most `limit` events, the oldest first. Never waits.
     pub fn poll(&self, limit: usize) -> Vec<Event> {
         self.events.take(limit)

@@ -34,6 +34,8 @@ class RtcEngineLike(Protocol):
     def port(self) -> int: ...
     @property
     def tcp_port(self) -> int | None: ...
+    @property
+    def datagrams_dropped(self) -> int: ...
     def fileno(self) -> int: ...
     def poll(self, limit: int = ...) -> list[tuple[Any, ...]]: ...
     def open_room(self, *, mode: str = ..., max_participants: int = ...) -> int: ...
@@ -157,6 +159,11 @@ class MediaEngine:
     def tcp_port(self) -> int | None:
         """The TCP port; None where there is none."""
         return self._engine.tcp_port
+
+    @property
+    def datagrams_dropped(self) -> int:
+        """Datagrams that were given up because the kernel did not take them in time; 0 once it is closed."""
+        return 0 if self._closed else self._engine.datagrams_dropped
 
     @property
     def participants(self) -> int:

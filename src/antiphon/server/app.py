@@ -396,6 +396,7 @@ class Server:
             "rtc_participants": engine.participants,
             "rtc_events_lost_total": engine.events_lost,
             "rtc_commands_lost_total": engine.commands_lost,
+            "rtc_datagrams_dropped_total": engine.datagrams_dropped,
         }
 
 

@@ -88,7 +88,12 @@ class Settings(BaseSettings):
 
     rtc: bool = Field(True, description="Take media by WebRTC.")
     rtc_host: str = Field("", description="Address for media; by default that of host.")
-    rtc_port: int = Field(8189, ge=0, le=65535, description="UDP port for media; 0, or port being 0, takes a free one.")
+    rtc_port: int = Field(
+        8189,
+        ge=0,
+        le=65535,
+        description="UDP port for media; 0 takes a free one, as port 0 does where this is not set.",
+    )
     rtc_tcp: bool = Field(True, description="Take media over TCP too, on the same port, where UDP is blocked.")
     rtc_announce: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="IP addresses that clients send media to (comma-separated), where they reach it by others."
@@ -247,7 +252,7 @@ class Settings(BaseSettings):
     @property
     def media_port(self) -> int:
         """The UDP port for media; 0 for a free one."""
-        return self.rtc_port if self.port else 0
+        return self.rtc_port if self.port or "rtc_port" in self.model_fields_set else 0
 
     def masked(self) -> dict[str, Any]:
         """The settings with secrets replaced by asterisks."""

@@ -21,6 +21,7 @@ class ScriptedRtcEngine:
     host = "127.0.0.1"
     port = 9
     tcp_port: int | None = None
+    datagrams_dropped = 0
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []

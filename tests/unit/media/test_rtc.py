@@ -96,6 +96,15 @@ async def test_after_the_end_nothing_comes(native: ScriptedRtcEngine, engine: Me
     assert engine.participants == 1
 
 
+async def test_datagrams_given_up_are_told_while_there_is_an_engine(
+    native: ScriptedRtcEngine, engine: MediaEngine
+) -> None:
+    native.datagrams_dropped = 64
+    assert engine.datagrams_dropped == 64
+    engine.close()
+    assert engine.datagrams_dropped == 0
+
+
 async def test_a_fault_of_one_listener_does_not_cost_another_its_events(
     native: ScriptedRtcEngine, engine: MediaEngine, faults: list[Exception]
 ) -> None:

@@ -116,6 +116,8 @@ def test_media_take_a_free_port_where_http_does() -> None:
     assert load_settings().media_port == 8189
     assert load_settings(port=0).media_port == 0
     assert load_settings(rtc_port=9000).media_port == 9000
+    assert load_settings(port=0, rtc_port=9000).media_port == 9000
+    assert load_settings(port=8080, rtc_port=0).media_port == 0
 
 
 def test_candidates_carry_addresses_and_no_names() -> None:

@@ -30,6 +30,8 @@ pub(crate) struct UdpDoor {
     queue: Vec<Outgoing>,
     /// The datagrams of the queue, one after the other.
     bytes: Vec<u8>,
+    /// Those that were given up because too many waited for the kernel, since somebody asked.
+    dropped: u64,
 }
 
 /// Binds a socket that others may share.
@@ -75,7 +77,12 @@ fn keep_whole(_: &Socket) {}
 
 impl UdpDoor {
     pub(crate) fn new(socket: std::net::UdpSocket) -> Self {
-        Self { socket: UdpSocket::from_std(socket), queue: Vec::new(), bytes: Vec::new() }
+        Self { socket: UdpSocket::from_std(socket), queue: Vec::new(), bytes: Vec::new(), dropped: 0 }
+    }
+
+    /// How many were given up since this was last asked.
+    pub(crate) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
     }
 
     /// Lets a datagram wait for [`Self::flush`], or for as many as one system call takes. What `write` appends is it;
@@ -83,6 +90,7 @@ impl UdpDoor {
     pub(crate) fn push_with(&mut self, to: SocketAddr, write: impl FnOnce(&mut Vec<u8>) -> Option<()>) -> Option<()> {
         if self.queue.len() >= LONGEST_QUEUE {
             self.forget(batch::SENT);
+            self.dropped += batch::SENT as u64;
         }
         let start = self.bytes.len();
         if write(&mut self.bytes).is_none() {
@@ -208,6 +216,22 @@ mod tests {
         door.push(address, &datagram(3));
         door.flush();
         assert_eq!(taken(&other, 2), [datagram(1), datagram(3)]);
+    }
+
+    #[test]
+    fn a_full_queue_gives_up_its_oldest_and_counts_them() {
+        let (mut door, _other, address) = pair();
+        // As if the kernel had taken none.
+        for number in 0..LONGEST_QUEUE {
+            door.bytes.extend(datagram(number));
+            door.queue.push(Outgoing { to: address, end: door.bytes.len() });
+        }
+        assert_eq!(door.take_dropped(), 0);
+        door.push(address, b"the newest");
+        assert_eq!(door.queue.len(), LONGEST_QUEUE - batch::SENT + 1);
+        assert_eq!(&door.bytes[..door.queue[0].end], datagram(batch::SENT));
+        assert!(door.bytes.ends_with(b"the newest"));
+        assert_eq!((door.take_dropped(), door.take_dropped()), (batch::SENT as u64, 0));
     }
 
     #[cfg(target_os = "linux")]

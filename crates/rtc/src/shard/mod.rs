@@ -186,6 +186,7 @@ impl Shard {
             self.due(now);
             self.tick(now);
             self.udp.flush();
+            self.routes.note_dropped(self.udp.take_dropped());
             self.events.extend(&mut self.batch);
         }
         self.farewell();

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         RwLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc::{SyncSender, TrySendError},
     },
 };
@@ -32,11 +32,19 @@ pub(crate) struct Routes {
     addresses: RwLock<HashMap<SocketAddr, u8>>,
     credentials: RwLock<HashMap<String, u8>>,
     pub(crate) peers: AtomicUsize,
+    /// Datagrams that no shard could get rid of.
+    dropped: AtomicU64,
 }
 
 impl Routes {
     pub(crate) fn new(lines: Vec<Line>) -> Self {
-        Self { lines, addresses: RwLock::default(), credentials: RwLock::default(), peers: AtomicUsize::new(0) }
+        Self {
+            lines,
+            addresses: RwLock::default(),
+            credentials: RwLock::default(),
+            peers: AtomicUsize::new(0),
+            dropped: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn shards(&self) -> usize {
@@ -54,6 +62,18 @@ impl Routes {
             let _ = line.waker.wake();
         }
         sent
+    }
+
+    /// Counts datagrams that a shard gave up.
+    pub(crate) fn note_dropped(&self, count: u64) {
+        if count > 0 {
+            self.dropped.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// How many were given up so far.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// The shard is about to look at its commands.
