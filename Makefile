@@ -15,7 +15,7 @@ SYSTEM_PACKAGES ?= chromium coturn flite
 BIN := .venv/bin
 # What the pages load of others.
 ASSETS := src/antiphon/web/sdk/vendor/opus-decoder.js
-CORE := $(shell find crates -name target -prune -o \( -name '*.rs' -o -name '*.toml' \) -print)
+CORE := $(shell find crates -name target -prune -o \( -name '*.rs' -o -name '*.c' -o -name '*.toml' \) -print)
 
 .PHONY: help serve test check bench wheel extension fuzz docs format clean
 

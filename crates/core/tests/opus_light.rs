@@ -57,7 +57,10 @@ fn configs() -> Vec<EncoderConfig> {
         ..EncoderConfig::default()
     };
     let mut configs = vec![
+        EncoderConfig { complexity: 2, fec: false, ..base },
         EncoderConfig { complexity: 4, fec: false, ..base },
+        EncoderConfig { complexity: 7, ..base },
+        EncoderConfig { complexity: 10, bitrate: 20_000, ..base },
         EncoderConfig { frame: FrameSize::Ms60, bitrate: 9_000, ..base },
         EncoderConfig { frame: FrameSize::Ms10, bitrate: 64_000, channels: 2, ..base },
         EncoderConfig { sample_rate: 48_000, bitrate: 32_000, complexity: 5, ..base },
