@@ -211,6 +211,17 @@ def test_what_is_streamed_into_a_room_is_heard_by_who_plays_the_room(server: Ser
     assert notes_heard(*samples(target)) == list(range(NOTES))
 
 
+def test_what_was_recorded_can_be_read_when_the_program_is_killed(server: ServerProcess, tmp_path: Path) -> None:
+    target = tmp_path / "out.wav"
+    with Running("play", server.url, "--source", FILE, "-o", str(target), "--json") as running:
+        running.until(lambda _: target.exists() and target.stat().st_size > 48_000)
+        running.signal(signal.SIGKILL)
+        running.wait()
+    pcm, _ = samples(target)
+    # all of it but for what was just being written
+    assert len(pcm) > target.stat().st_size - 10_000
+
+
 def test_a_stream_survives_a_server_that_is_killed_and_started_anew() -> None:
     def finals(running: Running) -> list[str]:
         return [words["text"] for words in told(running.out, "transcript") if not words["isPartial"]]

@@ -70,7 +70,8 @@ class WavFile(Output):
             self._file.setnchannels(1)
             self._file.setsampwidth(2)
             self._file.setframerate(self._rate)
-        self._file.writeframesraw(pcm)
+        # with its length kept up, so that it can be read whatever ends this process
+        self._file.writeframes(pcm)
 
     def close(self) -> None:
         file, self._file = self._file, None
