@@ -24,8 +24,6 @@ NEEDED_BY = {
 }
 FUZZ_SECONDS = 4
 """For each target: enough to show that all of them build and run. `make fuzz` is for finding something."""
-WORKERS = (os.cpu_count() or 1) + 1
-"""For Python tests: what is real takes real time, in which a core has nothing to do."""
 MOST_AGAIN = 20
 """Failed tests that are run once more; where more fail, the fault is not the machine's."""
 MARKERS = {"chromium": "browser"}
@@ -75,7 +73,7 @@ def main() -> int:
             job.skip("Fuzzing, a short run", f"no C++ compiler; install one with: {system.how_to_get('g++')}")
 
     # Files are the unit, so that what a file shares is started once; they come in the order of tests/conftest.py.
-    alongside = ["-n", str(WORKERS), "--dist", "loadfile", "--no-loadscope-reorder"]
+    alongside = ["-n", str(max(2, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
     workers = [] if pytest_arguments else alongside
     markers = ["-m", " and ".join(f"not {marker}" for marker in left_out)] if left_out else []
     job.run("Python tests", [BIN / "python", "-m", "pytest", *workers, *markers, *pytest_arguments])
