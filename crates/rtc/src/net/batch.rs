@@ -21,9 +21,9 @@ pub(crate) struct Received<'a> {
 }
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{Batch, send, stamp_arrivals};
+pub(crate) use linux::{Batch, send};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use portable::{Batch, send, stamp_arrivals};
+pub(crate) use portable::{Batch, send};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -47,22 +47,6 @@ mod linux {
     struct Control {
         header: libc::cmsghdr,
         stamp: libc::timespec,
-    }
-
-    /// Has the kernel say of each datagram when it came.
-    pub(crate) fn stamp_arrivals(socket: &socket2::Socket) {
-        let on: libc::c_int = 1;
-        // SAFETY: the option is one int, whose length is told, and which outlives the call. Without it, what is read
-        // counts as having come just then.
-        unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_TIMESTAMPNS,
-                (&raw const on).cast(),
-                size_of::<libc::c_int>() as libc::socklen_t,
-            );
-        }
     }
 
     /// How long ago, by the clock that sets time stamps, a datagram came.
@@ -191,9 +175,6 @@ mod linux {
 #[cfg(not(target_os = "linux"))]
 mod portable {
     use super::{Instant, LONGEST, RECEIVED, Received, SENT, SocketAddr, UdpSocket, io};
-
-    /// What comes counts as having come when it is read.
-    pub(crate) fn stamp_arrivals(_: &socket2::Socket) {}
 
     /// Buffers for a batch of datagrams.
     pub(crate) struct Batch {

@@ -47,33 +47,39 @@ pub(crate) fn bind(address: SocketAddr, shared: bool) -> io::Result<std::net::Ud
     let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
     let _ = socket.set_send_buffer_size(KERNEL_BUFFER);
     socket.set_nonblocking(true)?;
-    keep_whole(&socket);
-    batch::stamp_arrivals(&socket);
+    tune(&socket);
     socket.bind(&address.into())?;
     Ok(socket.into())
 }
 
-/// Has datagrams sent whole or not at all, as QUIC's are (RFC 9000, section 14): what is never cut needs no
-/// identification (RFC 6864), which the kernel would make for each. Sessions write none over 1150 bytes; a forwarded
-/// packet that is too long for a path is lost on it, and no other.
+/// Has datagrams sent whole or not at all, and stamped when they come.
+///
+/// As QUIC's are (RFC 9000, section 14): what is never cut needs no identification (RFC 6864), which the kernel would
+/// make for each. Sessions write none over 1150 bytes; a forwarded packet that is too long for a path is lost on it, and
+/// no other. Without a stamp, what is read counts as having come just then.
 #[cfg(target_os = "linux")]
-fn keep_whole(socket: &Socket) {
+fn tune(socket: &Socket) {
     use std::os::fd::AsRawFd;
-    let probe: libc::c_int = libc::IP_PMTUDISC_PROBE;
-    // SAFETY: the option is one int, whose length is told, and which outlives the call. Without it all is as before.
-    unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_IP,
-            libc::IP_MTU_DISCOVER,
-            (&raw const probe).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        );
+    let options = [
+        (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE),
+        (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1),
+    ];
+    for (level, name, value) in options {
+        // SAFETY: each option is one int, whose length is told, and which outlives the call. Without it all works on.
+        unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                level,
+                name,
+                (&raw const value).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            );
+        }
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn keep_whole(_: &Socket) {}
+fn tune(_: &Socket) {}
 
 impl UdpDoor {
     pub(crate) fn new(socket: std::net::UdpSocket) -> Self {

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Instant};
 
-use str0m::{Candidate, net::Protocol, rtp::RtpPacket};
+use str0m::{Candidate, net::Protocol};
 
 use super::{Shard, command::Command};
 use crate::{
@@ -211,7 +211,7 @@ impl Shard {
         self.turn = turn;
         self.schedule(id);
         for packet in packets.drain(..) {
-            self.spoken(id, &packet, now);
+            self.relay(id, &packet, now);
         }
         if self.turn.packets.capacity() == 0 {
             self.turn.packets = packets;
@@ -229,13 +229,6 @@ impl Shard {
             self.batch.push(Event::Channel(id));
         }
         self.batch.extend(turn.messages.drain(..).map(|text| Event::Message { id, text }));
-    }
-
-    fn spoken(&mut self, id: MemberId, packet: &RtpPacket, now: Instant) {
-        let Some(peer) = self.peers.get(&id) else { return };
-        let redundant = peer.is_redundant(packet.header.payload_type);
-        let (room, arrived) = (peer.room, peer.arrived_at);
-        self.relay(room, id, packet, redundant, arrived, now);
     }
 
     /// Lets somebody go.

@@ -49,15 +49,9 @@ struct Spoken<'a> {
 
 impl Shard {
     /// A WebRTC peer's packet.
-    pub(super) fn relay(
-        &mut self,
-        room: RoomId,
-        id: MemberId,
-        packet: &RtpPacket,
-        redundant: bool,
-        arrived: Instant,
-        now: Instant,
-    ) {
+    pub(super) fn relay(&mut self, id: MemberId, packet: &RtpPacket, now: Instant) {
+        let Some(peer) = self.peers.get(&id) else { return };
+        let room = peer.room;
         let header = &packet.header;
         let level = header.ext_vals.audio_level.map(i8::unsigned_abs);
         let spoken = Spoken {
@@ -68,8 +62,8 @@ impl Shard {
             // That there is no voice is not believed where it is loud: some senders never say that there is.
             voice: header.ext_vals.voice_activity.filter(|voice| *voice || level.is_none_or(|level| level > LOUD)),
             payload: &packet.payload,
-            redundant,
-            arrived,
+            redundant: peer.is_redundant(header.payload_type),
+            arrived: peer.arrived_at,
         };
         self.hear(room, id, &spoken, now);
     }
