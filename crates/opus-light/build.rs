@@ -15,7 +15,7 @@ const PREFIX: &str = "antiphon_light_";
 const LIBRARY: &str = "antiphon_opus_light";
 /// Where the sources of libopus are, for those who have them somewhere else.
 const SOURCE: &str = "ANTIPHON_OPUS_SOURCE";
-/// Stands in for a file of libopus'.
+/// Stands behind a function of libopus', in its file.
 const OURS: &str = "src/warped_autocorrelation.c";
 
 fn main() {
@@ -60,19 +60,23 @@ static int is_intel(void)
     return known;
 }
 ";
+/// Its autocorrelation, and the name that it gets there.
 const CORRELATION: &str = "silk/float/warped_autocorrelation_FLP.c";
+const CORRELATES: &str = "void silk_warped_autocorrelation_FLP(";
+const PLAIN: &str = "static void plain(";
 
 /// The sources with two files changed, and links in place of all others. Packets stay the same, bit for bit.
 ///
 /// libopus has a quantiser for AVX2 that it does not use for two delayed states, which is what complexities 2 to 5 have,
 /// because certain processors of AMD's are slower with it; Intel's encode in a seventh less time. And it has an
-/// autocorrelation of one operation after the other, in whose place is ours.
+/// autocorrelation of one operation after the other, for which ours stands in where there is AVX2.
 fn quickened(source: &Path, to: &Path) -> PathBuf {
     if variable("CARGO_CFG_TARGET_ARCH") != "x86_64" || !cfg!(unix) {
         return source.to_owned();
     }
-    let quantiser = fs::read_to_string(source.join(QUANTISER)).unwrap_or_default();
-    if quantiser.matches(USED).count() != 1 || !source.join(CORRELATION).exists() {
+    let read = |file: &str| fs::read_to_string(source.join(file)).unwrap_or_default();
+    let (quantiser, correlation) = (read(QUANTISER), read(CORRELATION));
+    if quantiser.matches(USED).count() != 1 || correlation.matches(CORRELATES).count() != 1 {
         println!("cargo::warning=libopus has changed: it is built as it is, and encodes more slowly than it could");
         return source.to_owned();
     }
@@ -80,7 +84,7 @@ fn quickened(source: &Path, to: &Path) -> PathBuf {
     let ours = fs::read_to_string(&ours).unwrap_or_else(|error| panic!("{}: {error}", ours.display()));
     let changed = [
         (PathBuf::from(QUANTISER), IS_INTEL.to_owned() + &quantiser.replace(USED, USED_MORE)),
-        (PathBuf::from(CORRELATION), ours),
+        (PathBuf::from(CORRELATION), correlation.replace(CORRELATES, PLAIN) + &ours),
     ];
     let _ = fs::remove_dir_all(to);
     mirror(source, to, Path::new(""), &changed);

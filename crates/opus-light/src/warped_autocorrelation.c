@@ -1,23 +1,18 @@
-/* What SILK's noise shaping is derived from: the autocorrelation of a signal whose frequencies are warped by a chain of
- * allpass filters. It takes the place of libopus' own of that name, which goes from one filter to the next for each sample,
- * so that each operation waits for the one before. Here a filter is a sample behind the one that it is fed by, and all
- * of them go on at once. Every number comes about by the same operations in the same order, so the result is the same to
- * the last bit. */
+/* Stands behind libopus' own function, here by the name of `plain`, in the file of that. */
 
-#ifdef HAVE_CONFIG_H
-#include "config.h"
-#endif
+/* What SILK's noise shaping is derived from: the autocorrelation of a signal whose frequencies are warped by a chain of
+ * allpass filters. libopus goes from one filter to the next for each sample, so that each operation waits for the one
+ * before. Here a filter is a sample behind the one that it is fed by, and four of them go on by one instruction of AVX2.
+ * Every number comes about by the same operations in the same order, so the result is the same to the last bit. */
 
 #include <immintrin.h>
 
 #include "celt/cpu_support.h"
-#include "main_FLP.h"
 
 /* The least that opus_select_arch() says of a processor with AVX2. */
 #define HAS_AVX2 4
-/* Filters that go on by one instruction, with AVX2 and without. */
+/* Filters that go on at once. */
 #define WIDE 4
-#define NARROW 2
 #define PADDED (SHAPE_LPC_WIN_MAX + 2 * MAX_SHAPE_LPC_ORDER)
 
 /* For `n` from 0 on: the signal's samples n - 1, n - 2 and so on are from signal[length + order - n] on. */
@@ -63,32 +58,14 @@ static __attribute__((target("avx2"))) void wide_16(double *sums, const double *
     wide(sums, signal, warping, length, 16);
 }
 
+static __attribute__((target("avx2"))) void wide_20(double *sums, const double *signal, double warping, int length)
+{
+    wide(sums, signal, warping, length, 20);
+}
+
 static __attribute__((target("avx2"))) void wide_24(double *sums, const double *signal, double warping, int length)
 {
     wide(sums, signal, warping, length, 24);
-}
-
-static void narrow(double *sums, const double *signal, double warping, int length, int order)
-{
-    __m128d given[MAX_SHAPE_LPC_ORDER / NARROW], taken[MAX_SHAPE_LPC_ORDER / NARROW], sum[MAX_SHAPE_LPC_ORDER / NARROW];
-    const __m128d warp = _mm_set1_pd(warping);
-    const int parts = order / NARROW;
-    int k, n;
-
-    for (k = 0; k < parts; k++)
-        given[k] = taken[k] = sum[k] = _mm_setzero_pd();
-    for (n = 0; n < length + order; n++) {
-        const double *now = signal + length + order - n;
-        for (k = parts - 1; k >= 0; k--) {
-            const __m128d in = _mm_shuffle_pd(k > 0 ? given[k - 1] : _mm_set1_pd(now[0]), given[k], 1);
-            const __m128d out = _mm_sub_pd(_mm_add_pd(taken[k], _mm_mul_pd(warp, given[k])), _mm_mul_pd(warp, in));
-            taken[k] = in;
-            given[k] = out;
-            sum[k] = _mm_add_pd(sum[k], _mm_mul_pd(_mm_loadu_pd(now + NARROW * k), out));
-        }
-    }
-    for (k = 0; k < parts; k++)
-        _mm_storeu_pd(sums + NARROW * k, sum[k]);
 }
 
 void silk_warped_autocorrelation_FLP(
@@ -103,17 +80,20 @@ void silk_warped_autocorrelation_FLP(
     double signal[PADDED], sums[MAX_SHAPE_LPC_ORDER], power = 0;
     int n;
 
-    celt_assert((order & 1) == 0 && order <= MAX_SHAPE_LPC_ORDER && length <= SHAPE_LPC_WIN_MAX);
     if (processor < 0)
         processor = opus_select_arch();
+    /* The orders that noise shaping has; where the number is known, all is kept in registers. */
+    if (processor < HAS_AVX2 || length > SHAPE_LPC_WIN_MAX || (order != 16 && order != 20 && order != 24)) {
+        plain(corr, input, warping, length, order);
+        return;
+    }
     reverse(signal, input, length, order);
-    /* The orders of complexities 4 and 5, and of 8 and more; where the number is known, all is kept in registers. */
-    if (processor >= HAS_AVX2 && order == 16)
+    if (order == 16)
         wide_16(sums, signal, warping, length);
-    else if (processor >= HAS_AVX2 && order == 24)
-        wide_24(sums, signal, warping, length);
+    else if (order == 20)
+        wide_20(sums, signal, warping, length);
     else
-        narrow(sums, signal, warping, length, order);
+        wide_24(sums, signal, warping, length);
 
     for (n = 0; n < length; n++)
         power += (double)input[n] * input[n];
