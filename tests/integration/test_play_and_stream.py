@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import signal
 import subprocess
 import wave
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,19 @@ def test_a_file_is_played_into_a_file_complete_and_in_order(server: ServerProces
     assert notes_heard(pcm, rate) == list(range(NOTES))
     assert "0:02 / 0:02  level" in ran.err.splitlines()[-1]
     assert "buffer" in ran.err
+
+
+def test_a_file_is_played_into_a_named_pipe(server: ServerProcess, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.wav"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as reader:
+        taken = reader.submit(pipe.read_bytes)
+        ran = antiphon("play", server.url, "--source", FILE, "--output", str(pipe), "--sample-rate", "16000")
+        assert ran.code == 0, ran.err
+        header, pcm = (whole := taken.result(60))[:44], whole[44:]
+    # its end is not known before it is over
+    assert header[4:8] == header[40:44] == b"\xff" * 4
+    assert notes_heard(pcm, 16_000) == list(range(NOTES))
 
 
 def test_the_address_of_the_door_with_a_query_will_do(server: ServerProcess, tmp_path: Path) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import struct
 import sys
-import wave
 from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,16 @@ from antiphon.cli.base import USAGE_ERROR, Failure
 UNKNOWN_SIZE = 0xFFFF_FFFF
 """In a WAV whose length is not known before it is over, as players and FFmpeg know it."""
 WAV_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
+
+
+def _header(sample_rate: int, size: int) -> bytes:
+    """That of a WAV of so many bytes of samples; of more than it can name, it says that the length is not known."""
+    whole = size + WAV_HEADER.size - 8
+    if whole >= UNKNOWN_SIZE:
+        size = whole = UNKNOWN_SIZE
+    return WAV_HEADER.pack(
+        b"RIFF", whole, b"WAVE", b"fmt ", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16, b"data", size
+    )
 
 
 class Output(ABC):
@@ -59,19 +69,25 @@ class WavFile(Output):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._rate = 0
-        self._file: wave.Wave_write | None = None
+        self._file: BinaryIO | None = None
+        self._bytes = 0
 
     def open(self, sample_rate: int) -> None:
         self._rate = sample_rate
 
     def write(self, pcm: bytes) -> None:
         if self._file is None:
-            self._file = wave.open(str(self._path), "wb")  # noqa: SIM115 - closed by close()
-            self._file.setnchannels(1)
-            self._file.setsampwidth(2)
-            self._file.setframerate(self._rate)
-        # with its length kept up, so that it can be read whatever ends this process
-        self._file.writeframes(pcm)
+            self._file = self._path.open("wb")
+            self._file.write(_header(self._rate, 0 if self._file.seekable() else UNKNOWN_SIZE))
+        self._file.write(pcm)
+        self._bytes += len(pcm)
+        if self._file.seekable():
+            # Kept up, so that what is there can be read whatever ends this process. To seek is to flush.
+            self._file.seek(0)
+            self._file.write(_header(self._rate, self._bytes))
+            self._file.seek(0, os.SEEK_END)
+        else:
+            self._file.flush()
 
     def close(self) -> None:
         file, self._file = self._file, None
@@ -99,12 +115,7 @@ class StandardOutput(Output):
 
     def open(self, sample_rate: int) -> None:
         if self._wav:
-            self._file.write(
-                WAV_HEADER.pack(
-                    b"RIFF", UNKNOWN_SIZE, b"WAVE", b"fmt ", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16, b"data",
-                    UNKNOWN_SIZE,
-                )
-            )  # fmt: skip
+            self._file.write(_header(sample_rate, UNKNOWN_SIZE))
 
     def write(self, pcm: bytes) -> None:
         self._file.write(pcm)
