@@ -9,7 +9,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from playwright.async_api import BrowserContext, CDPSession, Error, Page, Playwr
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from browser.kit import DEADLINE_MS, FLAGS, SHOTS
+from integration.observe import eventually
 from support.audio import SPEECH
 from support.words import READING, NotUnderstood, among
 
@@ -246,17 +247,19 @@ class Extension:
 
     async def badge(self, text: str) -> None:
         """Wait until the icon says this, which the service worker sees to."""
-        await self._settled(lambda: self.worker.evaluate("chrome.action.getBadgeText({})"), text, "the icon says")
+
+        async def says() -> bool:
+            return bool(await self.worker.evaluate("chrome.action.getBadgeText({})") == text)
+
+        await eventually(says)
 
     async def no_offscreen(self) -> None:
         """Wait until there is no offscreen document, which is closed when the last answer is on its way."""
-        await self._settled(lambda: self.targets("background_page", "offscreen.html"), [], "there is")
 
-    async def _settled(self, look: Callable[[], Awaitable[Any]], wanted: object, what: str) -> None:
-        late = time.monotonic() + DEADLINE
-        while (found := await look()) != wanted:
-            assert time.monotonic() < late, f"{what} {found!r}, not {wanted!r}"
-            await asyncio.sleep(0.05)
+        async def gone() -> bool:
+            return not await self.targets("background_page", "offscreen.html")
+
+        await eventually(gone)
 
     async def loudest_while(self, happens: Coroutine[Any, Any, None]) -> float:
         """The highest level of what the extension plays until that is over, as root mean square."""
