@@ -4,6 +4,8 @@ pub(crate) mod command;
 mod io;
 mod members;
 pub(crate) mod routes;
+#[cfg(test)]
+mod tests;
 mod ticks;
 
 use std::{
